@@ -1,0 +1,64 @@
+# Needs Python 3.11 or later and make; everything else is installed into .venv.
+# Another interpreter: make PYTHON=python3.13 …
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test lint format format-check types check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922; more settings with ARGS="…"
+	$(BIN)/workq-server --listen 127.0.0.1:9922 $(ARGS)
+
+test: $(VENV)/.test ## Run all tests; some of them with ARGS="-k text" or ARGS=path
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint ## Look for mistakes and for breaches of style
+	$(BIN)/ruff check
+
+format: $(VENV)/.lint ## Put all code into the one layout, and imports in order
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+format-check: $(VENV)/.lint ## Say which files `make format` would change
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.lint $(VENV)/.test ## Check the types
+	$(BIN)/mypy
+
+check: lint format-check types test ## All of the above that CI runs: do this before you hand in
+
+clean: ## Remove .venv and everything else that was made here
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A folder may bring targets of its own, with their ## lines: bench/targets.mk, for example.
+include $(wildcard */targets.mk)
+
+# What is installed is remembered by stamps; a newer pyproject.toml makes them stale.
+# The venv gets a pip that knows dependency groups, whatever pip the interpreter came with.
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "workq needs Python 3.11 or later; '$(PYTHON)' is `$(PYTHON) --version 2>&1`." >&2; \
+	  echo "If there is a newer one, name it: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install pip==26.3
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.venv pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.venv pyproject.toml
+	$(PIP) install --group lint
+	@touch $@

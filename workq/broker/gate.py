@@ -1,0 +1,70 @@
+"""The gate: no reply leaves before what it tells of is as safe as the policy says (design 6).
+
+Every reply carries the position of the last commit appended when it was made: of a read or a
+refusal too, for it may tell of a change that a crash would take back. Replies leave in order, so
+those of a session never overtake one another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from workq.broker.session import STAY, Session
+
+
+class Send(NamedTuple):
+    """What the ring is asked to do: hand bytes to a transport, then end the connection or not.
+
+    Attributes:
+        session: whose connection.
+        data: may be empty when there is only an end.
+        ending: `STAY`, `CLOSE` or `LINGER`.
+    """
+
+    session: Session
+    data: bytes
+    ending: int
+
+
+class Gate:
+    """Replies on their way out.
+
+    Attributes:
+        appended: the position of the last commit handed to the log.
+        safe: the last position that is as safe as the policy says.
+    """
+
+    def __init__(self) -> None:
+        self.appended = 0
+        self.safe = 0
+        self._held: deque[tuple[int, Send, int]] = deque()
+
+    def hold(self, session: Session) -> None:
+        """Take over what a session has said in this turn."""
+        replies = session.replies
+        if len(replies) == 1:
+            data = replies[0]
+        else:
+            data = b"".join(replies)
+        replies.clear()
+        session.unsent_bytes += len(data)
+        send = Send(session, data, session.ending)
+        self._held.append((self.appended, send, session.leases_told))
+        session.leases_told = 0
+        session.ended = session.ending != STAY
+
+    def release(self) -> list[Send]:
+        """What may leave now, in order; the leases in it count as delivered."""
+        held = self._held
+        sends = []
+        while held and held[0][0] <= self.safe:
+            _, send, leases = held.popleft()
+            session = send.session
+            session.unsent_bytes -= len(send.data)
+            if session.lost:
+                continue
+            if leases:
+                del session.undelivered[:leases]
+            sends.append(send)
+        return sends

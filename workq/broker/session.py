@@ -1,0 +1,74 @@
+"""A session: one client's connection as the broker sees it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from workq.broker.waiting import Waiter
+from workq.commands.base import Command, Table
+from workq.wire.reader import Reader
+
+# How a connection ends once its replies are sent.
+STAY: Final = 0
+CLOSE: Final = 1
+LINGER: Final = 2  # after an error, in a way that lets the error arrive
+
+
+class Session:
+    """The requests of one client and the replies to it.
+
+    Attributes:
+        peer: the ring's own; the broker never looks at it.
+        reader: the requests.
+        replies: made since the last turn's end.
+        unsent_bytes: of replies made and not yet handed to the transport.
+        undelivered: the leases (id and token) in replies not yet handed to the transport; they
+            are undone when the connection is lost before. `leases_told` of them, the last, are
+            in `replies`.
+        waiter: what the current request waits for; nothing behind it starts meanwhile.
+        asked: a request that was read, and put off to a later turn.
+        eof: whether the client will send no more.
+        lost: whether the connection is gone.
+        stalled: whether the client does not take its replies; none of its requests start.
+        choked: whether it has so many replies unsent that no further request starts.
+        ending: how it ends once its replies are sent; `STAY` for not.
+        ended: whether the ring has been asked to end it.
+        runnable, spoken: whether it stands in the broker's list of that name.
+    """
+
+    __slots__ = (
+        "asked",
+        "choked",
+        "ended",
+        "ending",
+        "eof",
+        "leases_told",
+        "lost",
+        "peer",
+        "reader",
+        "replies",
+        "runnable",
+        "spoken",
+        "stalled",
+        "undelivered",
+        "unsent_bytes",
+        "waiter",
+    )
+
+    def __init__(self, commands: Table) -> None:
+        self.peer: Any = None
+        self.reader: Reader[Command] = Reader(commands)
+        self.replies: list[bytes] = []
+        self.unsent_bytes = 0
+        self.undelivered: list[tuple[bytes, int]] = []
+        self.leases_told = 0
+        self.waiter: Waiter | None = None
+        self.asked: tuple[Command, Any] | None = None
+        self.eof = False
+        self.lost = False
+        self.stalled = False
+        self.choked = False
+        self.ending = STAY
+        self.ended = False
+        self.runnable = False
+        self.spoken = False

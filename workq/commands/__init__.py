@@ -1,0 +1,39 @@
+"""The commands, one module each. A new command is a new module and a line here.
+
+The order is that of `help` and of `docs/protocol.md`.
+"""
+
+from workq.commands import (
+    add,
+    complete,
+    delete,
+    fail,
+    help,
+    inspect,
+    lease,
+    ping,
+    quit,
+    result,
+    run,
+    schedule,
+    stats,
+)
+from workq.commands.base import Command, table
+
+COMMANDS: tuple[Command, ...] = (
+    add.COMMAND,
+    schedule.COMMAND,
+    run.COMMAND,
+    lease.COMMAND,
+    complete.COMMAND,
+    fail.COMMAND,
+    result.COMMAND,
+    delete.COMMAND,
+    *inspect.COMMANDS,
+    stats.COMMAND,
+    ping.COMMAND,
+    help.COMMAND,
+    quit.COMMAND,
+)
+
+TABLE = table(COMMANDS)

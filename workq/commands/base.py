@@ -1,0 +1,188 @@
+"""What a command is, and what it may use.
+
+A command is one module: its grammar, its execution, its words. `execute` gets the `Desk` (what
+the broker lends it) and the arguments its grammar made, and returns
+
+- bytes: the reply; or
+- a wait: the broker makes the reply when the wait is satisfied or over.
+
+A command that refuses changes nothing. It knows no session, and time only through the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from workq.engine.engine import Engine
+from workq.engine.job import COMPLETED, Job
+from workq.wire.fields import Field
+from workq.wire.grammar import Arguments, Grammar
+
+
+class Facts(NamedTuple):
+    """What only the ring can know of the process; sampled about once a second.
+
+    Attributes:
+        version: of the server.
+        started_ms: when it began to listen, as Unix time.
+        memory_bytes: resident memory.
+    """
+
+    version: str = ""
+    started_ms: int = 0
+    memory_bytes: int = 0
+
+
+class Names(Protocol):
+    """The queues that are known: those with jobs, with waiters, and those merely mentioned."""
+
+    def __contains__(self, name: bytes) -> bool:
+        """Whether a name is known."""
+        ...
+
+    def __len__(self) -> int:
+        """How many names are known."""
+        ...
+
+    def mention(self, name: bytes) -> None:
+        """Remember a name, as an accepted command named it."""
+        ...
+
+    def listed(self, offset: int, limit: int) -> list[bytes]:
+        """The known names in byte order, `limit` from `offset` on."""
+        ...
+
+
+class Desk(Protocol):
+    """What the broker lends to a command while it executes."""
+
+    engine: Engine
+    names: Names
+    facts: Facts
+    commands: tuple[Command, ...]
+
+    def hand_out(self, job: Job) -> bytes:
+        """Lease a ready job to the asking session; return the reply that tells it so."""
+        ...
+
+    def quit(self) -> None:
+        """Close the asking session once its replies are sent."""
+        ...
+
+    def gauges(self) -> dict[str, int]:
+        """The numbers of connections and requests, by name."""
+        ...
+
+
+class JobWait(NamedTuple):
+    """Wait for a job to lease.
+
+    Attributes:
+        names: the queues it may come from.
+        wait_ms: how long.
+    """
+
+    names: tuple[bytes, ...]
+    wait_ms: int
+
+
+class ResultWait(NamedTuple):
+    """Wait for the result of a job.
+
+    Attributes:
+        job: the job.
+        wait_ms: how long.
+        caller: whether this is the caller of a foreground job, which goes when the wait ends.
+    """
+
+    job: Job
+    wait_ms: int
+    caller: bool = False
+
+
+Wait: TypeAlias = JobWait | ResultWait
+
+Reply: TypeAlias = bytes | Wait
+
+
+def leased(job: Job) -> bytes:
+    """The reply that hands a job to a worker."""
+    payload = job.payload
+    return b"+OK 1\r\n%b %b %d %d\r\n%b\r\n" % (
+        job.id,
+        job.queue.name,
+        job.options.ttr_ms,
+        len(payload),
+        payload,
+    )
+
+
+def finished(job: Job) -> bytes:
+    """The reply that tells the result of a job."""
+    result = job.result
+    assert result is not None
+    success = job.state is COMPLETED
+    return b"+OK 1\r\n%b %d %d\r\n%b\r\n" % (job.id, success, len(result), result)
+
+
+Execute: TypeAlias = Callable[..., Reply]
+
+
+class Command(Grammar):
+    """One command.
+
+    Args:
+        name, fields, flags, many, optional, block_error, make: see `Grammar`.
+        execute: called with the desk and the arguments.
+        summary: one line for `help`.
+        details: what the replies mean, more lines for `help <command>`.
+        overall: whether it looks at queues as a whole, so that it must wait while deadlines that
+            have come are not all fired.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fields: tuple[Field, ...] = (),
+        *,
+        execute: Execute,
+        summary: str,
+        details: str = "",
+        flags: tuple[Field, ...] = (),
+        many: bool = False,
+        optional: bool = False,
+        block_error: bytes | None = None,
+        make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
+        overall: bool = False,
+    ) -> None:
+        super().__init__(
+            name,
+            fields,
+            flags=flags,
+            many=many,
+            optional=optional,
+            block_error=block_error,
+            make=make,
+        )
+        self.execute = execute
+        self.summary = summary
+        self.details = details
+        self.overall = overall
+
+
+Table: TypeAlias = Mapping[bytes, Command | Mapping[bytes, Command]]
+
+
+def table(commands: tuple[Command, ...]) -> Table:
+    """The commands as the reader wants them: by first word, families by second word."""
+    entries: dict[bytes, Command | dict[bytes, Command]] = {}
+    for command in commands:
+        first, _, second = command.name.encode("ascii").partition(b" ")
+        if not second:
+            entries[first] = command
+            continue
+        family = entries.setdefault(first, {})
+        assert isinstance(family, dict)
+        family[second] = command
+    return entries

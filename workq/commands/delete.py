@@ -1,0 +1,23 @@
+"""delete: remove a job, whatever its state."""
+
+from workq.commands.base import Command, Desk
+from workq.wire import replies
+from workq.wire.fields import JOB_ID
+
+
+def execute(desk: Desk, job_id: bytes) -> bytes:
+    """Remove the job; whoever waits for its result is told that it is not found."""
+    job = desk.engine.find(job_id)
+    if job is None:
+        return replies.NOT_FOUND
+    desk.engine.delete(job)
+    return replies.OK
+
+
+COMMAND = Command(
+    "delete",
+    (JOB_ID,),
+    execute=execute,
+    summary="remove a job, whatever its state",
+    details="+OK or -NOT-FOUND.",
+)

@@ -1,0 +1,144 @@
+"""inspect: look at jobs, queues and the server. Six objects, each a command of its own."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from workq.commands.base import Command, Desk
+from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
+from workq.engine.queue import Order
+from workq.wire import replies
+from workq.wire.fields import JOB_ID, LIMIT, OFFSET, QUEUE_NAME
+
+# State numbers on the wire (section 2.0 of the original's description).
+_NEW, _COMPLETED, _FAILED, _PENDING, _LEASED = range(5)
+
+
+def _state_number(job: Job) -> int:
+    if job.state is COMPLETED:
+        return _COMPLETED
+    if job.state is FAILED:
+        return _FAILED
+    if job.state is LEASED:
+        return _LEASED
+    back = job.state is READY and (job.attempts or job.fails)
+    return _PENDING if back else _NEW
+
+
+def _job_block(job: Job) -> bytes:
+    options = job.options
+    pairs: list[tuple[str, Any]] = [
+        ("name", job.queue.name),
+        ("ttr", options.ttr_ms),
+        ("ttl", options.ttl_ms),
+        ("payload-size", len(job.payload)),
+        ("payload", job.payload),
+        ("max-attempts", options.max_attempts),
+        ("attempts", job.attempts),
+        ("max-fails", options.max_fails),
+        ("fails", job.fails),
+        ("priority", options.priority),
+        ("state", _state_number(job)),
+        ("created", replies.time(job.created_ms)),
+    ]
+    if job.time_ms is not None:
+        pairs.append(("time", replies.time(job.time_ms)))
+    return replies.block(job.id, pairs)
+
+
+def _job(desk: Desk, job_id: bytes) -> bytes:
+    job = desk.engine.find(job_id)
+    return replies.NOT_FOUND if job is None else replies.counted([_job_block(job)])
+
+
+def _listed(order: Order[Job], offset: int, limit: int) -> bytes:
+    return replies.counted([_job_block(job) for job in islice(order.from_offset(offset), limit)])
+
+
+def _jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:
+    queue = desk.engine.queues.get(name)
+    if queue is not None:
+        return _listed(queue.ready, offset, limit)
+    return replies.counted([]) if name in desk.names else replies.NOT_FOUND
+
+
+def _scheduled_jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:
+    queue = desk.engine.queues.get(name)
+    if queue is not None:
+        return _listed(queue.scheduled, offset, limit)
+    return replies.counted([]) if name in desk.names else replies.NOT_FOUND
+
+
+def _queue_block(desk: Desk, name: bytes) -> bytes:
+    queue = desk.engine.queues.get(name)
+    ready, scheduled = (0, 0) if queue is None else (queue.ready.size, queue.scheduled.size)
+    return replies.block(name, [("ready-len", ready), ("scheduled-len", scheduled)])
+
+
+def _queue(desk: Desk, name: bytes) -> bytes:
+    if name not in desk.names:
+        return replies.NOT_FOUND
+    return replies.counted([_queue_block(desk, name)])
+
+
+def _queues(desk: Desk, offset: int, limit: int) -> bytes:
+    return replies.counted([_queue_block(desk, name) for name in desk.names.listed(offset, limit)])
+
+
+def _server(desk: Desk) -> bytes:
+    pairs: list[tuple[str, Any]] = [
+        ("active-clients", desk.gauges()["connections"]),
+        ("evicted-jobs", desk.engine.evicted),
+        ("started", replies.time(desk.facts.started_ms)),
+    ]
+    return replies.counted([replies.block(b"server", pairs)])
+
+
+COMMANDS = (
+    Command(
+        "inspect job",
+        (JOB_ID,),
+        execute=_job,
+        summary="show a job",
+        details="+OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.",
+    ),
+    Command(
+        "inspect jobs",
+        (QUEUE_NAME, OFFSET, LIMIT),
+        execute=_jobs,
+        summary="show the ready jobs of a queue, in the order they will be leased",
+        details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
+        overall=True,
+    ),
+    Command(
+        "inspect scheduled-jobs",
+        (QUEUE_NAME, OFFSET, LIMIT),
+        execute=_scheduled_jobs,
+        summary="show the scheduled jobs of a queue",
+        details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
+        overall=True,
+    ),
+    Command(
+        "inspect queue",
+        (QUEUE_NAME,),
+        execute=_queue,
+        summary="show how many jobs of a queue are ready and scheduled",
+        details="+OK 1, then `<name> 2`, ready-len and scheduled-len; -NOT-FOUND.",
+        overall=True,
+    ),
+    Command(
+        "inspect queues",
+        (OFFSET, LIMIT),
+        execute=_queues,
+        summary="show the queues in the order of their names",
+        details="+OK <n>, then n queues as in inspect queue.",
+        overall=True,
+    ),
+    Command(
+        "inspect server",
+        execute=_server,
+        summary="show clients, evicted jobs and when the server was started",
+        details="+OK 1, then `server 3` and a line for each key.",
+    ),
+)

@@ -1,0 +1,39 @@
+"""lease: take the next job of some queues, waiting for one if need be."""
+
+from typing import Any
+
+from workq.commands.base import Command, Desk, JobWait, Reply
+from workq.wire import replies
+from workq.wire.fields import QUEUE_NAME, WAIT
+from workq.wire.grammar import Arguments
+
+
+def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
+    *names, wait_ms = values
+    return (JobWait(tuple(dict.fromkeys(names)), wait_ms),)
+
+
+def execute(desk: Desk, wait: JobWait) -> Reply:
+    """Hand out the job that is next; else wait for it, first come, first served."""
+    names = wait.names
+    for name in names:
+        desk.names.mention(name)
+    engine = desk.engine
+    job = engine.head(names[0]) if len(names) == 1 else engine.choose(names)
+    if job is not None:
+        return desk.hand_out(job)
+    return wait if wait.wait_ms else replies.TIMEOUT
+
+
+COMMAND = Command(
+    "lease",
+    (QUEUE_NAME, WAIT),
+    many=True,
+    make=_make,
+    execute=execute,
+    summary="take the next job of one of the queues, waiting up to <wait-timeout> ms",
+    details="""\
+wait-timeout 0 asks only for a job that is ready now.
++OK 1, then `<id> <name> <ttr> <size>` and the payload; -TIMEOUT when none came.""",
+    overall=True,
+)

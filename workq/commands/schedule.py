@@ -1,0 +1,51 @@
+"""schedule: hand a job in that is due at a time of the wall clock."""
+
+from typing import Any
+
+from workq.commands.add import options
+from workq.commands.base import Command, Desk
+from workq.engine.job import Options
+from workq.wire import replies
+from workq.wire.fields import (
+    JOB_ID,
+    MAX_ATTEMPTS,
+    MAX_FAILS,
+    PRIORITY,
+    QUEUE_NAME,
+    TIME,
+    TTL,
+    TTR,
+)
+from workq.wire.grammar import Arguments
+
+
+def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
+    job_id, name, ttr_ms, ttl_ms, time_ms = values
+    return job_id, name, time_ms, options(ttr_ms, ttl_ms, flags)
+
+
+def execute(
+    desk: Desk, job_id: bytes, name: bytes, time_ms: int, options: Options, payload: bytes
+) -> bytes:
+    """Take the job in; its TTL runs from the time as given, be it past."""
+    engine = desk.engine
+    if time_ms + options.ttl_ms < engine.wall_ms:
+        return replies.INVALID_TIME
+    if engine.find(job_id) is not None:
+        return replies.DUPLICATE_JOB
+    engine.add(job_id, name, options, payload, time_ms)
+    return replies.OK
+
+
+COMMAND = Command(
+    "schedule",
+    (JOB_ID, QUEUE_NAME, TTR, TTL, TIME),
+    flags=(PRIORITY, MAX_ATTEMPTS, MAX_FAILS),
+    block_error=replies.INVALID_PAYLOAD_SIZE,
+    make=_make,
+    execute=execute,
+    summary="add a job that is due at <time>, like 2030-01-31T08:00:00Z",
+    details="""\
+The TTL runs from that time. A time that is past is due at once.
++OK, -CLIENT-ERROR Duplicate job, or -CLIENT-ERROR Invalid Time when time and TTL are over.""",
+)

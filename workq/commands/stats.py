@@ -1,0 +1,32 @@
+"""stats: the server's numbers, for people and for monitoring."""
+
+from workq.commands.base import Command, Desk
+from workq.wire import replies
+
+
+def execute(desk: Desk) -> bytes:
+    """Tell all numbers, by name."""
+    engine = desk.engine
+    pairs: list[tuple[str, bytes | int]] = [
+        ("version", desk.facts.version.encode("ascii")),
+        ("uptime-ms", engine.wall_ms - desk.facts.started_ms),
+        ("memory-bytes", desk.facts.memory_bytes),
+        ("queues", len(engine.queues)),
+        ("jobs", len(engine.jobs)),
+    ]
+    pairs += [(f"jobs-{state}", count) for state, count in engine.counts.items()]
+    pairs += [
+        ("held-bytes", engine.held_bytes),
+        ("evicted-jobs", engine.evicted),
+    ]
+    pairs += desk.gauges().items()
+    return replies.counted([replies.block(b"stats", pairs)])
+
+
+COMMAND = Command(
+    "stats",
+    execute=execute,
+    summary="show the server's numbers",
+    details="+OK 1, then `stats <number of keys>` and a line for each.",
+    overall=True,
+)

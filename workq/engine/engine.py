@@ -1,0 +1,271 @@
+"""The engine: decides which transitions there shall be, and applies each at once.
+
+Time comes in with `advance`, once a turn; whatever is done after it happens at that instant.
+Two times come in (design 7): `now_ms` never steps back and drives TTL and TTR; the wall clock
+(`now_ms + offset_ms`) decides when scheduled jobs are due. What was decided is in `commit` until
+the broker takes it.
+
+A method that takes a job takes one that is there; commands look it up with `find` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from workq.engine import transitions
+from workq.engine.calendar import Calendar, Timer
+from workq.engine.job import LEASED, Job, Lease, Options, Schedule
+from workq.engine.queue import Queue
+from workq.engine.state import State
+from workq.engine.transitions import Transition
+from workq.limits import (
+    CASCADES_PER_TURN_MAX,
+    DEADLINE_MS_MAX,
+    DEADLINES_PER_TURN_MAX,
+)
+
+#: The low part of a lease token counts the leases of one epoch, the high part is the epoch.
+TOKEN_EPOCH_SHIFT = 40
+
+
+class Engine(State):
+    """The state with everything that may be done to it.
+
+    Args:
+        epoch: the number of this start of the server; rises with each.
+
+    Attributes:
+        wall_ms: the wall clock at this instant.
+        behind: whether deadlines that have come are still unfired, for want of budget. While it
+            is so, lengths and heads of queues are not what they should be; single jobs are, for
+            `find` fires theirs first.
+        commit: the durable transitions made since the broker last took them.
+        evicted: jobs that reached the end of their TTL unfinished since the start.
+    """
+
+    def __init__(self, epoch: int = 1) -> None:
+        super().__init__()
+        self.wall_ms = 0
+        self.behind = False
+        self.commit: list[Transition] = []
+        self.evicted = 0
+        self._last_seq = 0
+        self._last_token = epoch << TOKEN_EPOCH_SHIFT
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def advance(self, now_ms: int, offset_ms: int) -> None:
+        """Let time come to `now_ms` and fire what is due, as much as one turn may.
+
+        TTLs first, then TTRs, then schedules, so that one instant has one outcome.
+        """
+        assert now_ms >= self.now_ms, "now_ms never steps back"
+        self.now_ms = now_ms
+        self.wall_ms = wall_ms = now_ms + offset_ms
+        self.behind = False
+        self._fire(self.expiries, now_ms)
+        self._fire(self.deadlines, now_ms)
+        self._fire(self.schedules, wall_ms)
+
+    def next_ms(self) -> int | None:
+        """When `advance` is wanted again at the latest, in `now_ms` terms; None for never."""
+        if self.behind:
+            return self.now_ms
+        offset_ms = self.wall_ms - self.now_ms
+        schedule_ms = self.schedules.next_ms()
+        times = (
+            self.expiries.next_ms(),
+            self.deadlines.next_ms(),
+            None if schedule_ms is None else schedule_ms - offset_ms,
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def _fire(
+        self, calendar: Calendar[Job] | Calendar[Lease] | Calendar[Schedule], time_ms: int
+    ) -> None:
+        if calendar.cascade(time_ms, CASCADES_PER_TURN_MAX) == CASCADES_PER_TURN_MAX:
+            self.behind = True
+        for _ in range(DEADLINES_PER_TURN_MAX):
+            timer = calendar.first(time_ms)
+            if timer is None:
+                return
+            self._fire_one(timer)
+        if calendar.first(time_ms) is not None:
+            self.behind = True
+
+    def _fire_one(self, timer: Timer) -> None:
+        if isinstance(timer, Job):
+            self._expire(timer)
+        elif isinstance(timer, Lease):
+            self._time_out(timer.job)
+        else:
+            assert isinstance(timer, Schedule)
+            self._make((transitions.DUE, timer.job.id), timer.job)
+
+    def find(self, job_id: bytes) -> Job | None:
+        """The job of an id as it is at this instant, None if there is none."""
+        job = self.jobs.get(job_id)
+        if job is not None and self.behind:
+            return self._catch_up(job)
+        return job
+
+    def _catch_up(self, job: Job) -> Job | None:
+        """Fire what is overdue of one job."""
+        if job.at_ms is not None and job.at_ms <= self.now_ms:
+            self._expire(job)
+            return None
+        timer = job.lease
+        if timer is not None and timer.at_ms is not None and timer.at_ms <= self.now_ms:
+            self._time_out(job)
+        schedule = job.schedule
+        if schedule is not None and schedule.at_ms is not None and schedule.at_ms <= self.wall_ms:
+            self._fire_one(schedule)
+        return job
+
+    # --- what commands ask for ----------------------------------------------------------------
+
+    def add(
+        self,
+        job_id: bytes,
+        name: bytes,
+        options: Options,
+        payload: bytes,
+        time_ms: int | None = None,
+    ) -> Job:
+        """Take a job in, whose id is not taken.
+
+        Args:
+            job_id: its id in canonical form.
+            name: its queue.
+            options: its options.
+            payload: its payload.
+            time_ms: when it is due by the wall clock; None for at once.
+        """
+        now_ms = due_ms = expires_ms = self.now_ms
+        if time_ms is not None:
+            # From here on in terms of now_ms: deadlines and order do not follow the wall clock.
+            scheduled_ms = time_ms - (self.wall_ms - now_ms)
+            due_ms = max(scheduled_ms, now_ms)
+            expires_ms = scheduled_ms
+        expires_ms += options.ttl_ms
+        return self._insert(
+            transitions.ADDED,
+            job_id,
+            name,
+            options,
+            payload,
+            due_ms,
+            expires_ms if expires_ms <= DEADLINE_MS_MAX else None,
+            time_ms,
+        )
+
+    def start(self, job_id: bytes, name: bytes, options: Options, payload: bytes) -> Job:
+        """Take a foreground job in, whose id is not taken: it lives while its caller waits."""
+        return self._insert(
+            transitions.STARTED, job_id, name, options, payload, self.now_ms, None, None
+        )
+
+    def head(self, name: bytes) -> Job | None:
+        """The job of a queue that is next to be leased, None if there is none."""
+        queue = self.queues.get(name)
+        return None if queue is None else queue.ready.first()
+
+    def choose(self, names: Iterable[bytes]) -> Job | None:
+        """The job to lease from several queues: of those that have one, the queue that was
+        chosen from longest ago, so that no name starves."""
+        chosen: Queue[Job] | None = None
+        for name in names:
+            queue = self.queues.get(name)
+            if queue is not None and queue.ready.size:
+                if chosen is None or queue.served < chosen.served:
+                    chosen = queue
+        return None if chosen is None else chosen.ready.first()
+
+    def lease(self, job: Job) -> int:
+        """Lease a job that is ready; return the token."""
+        self.served += 1
+        job.queue.served = self.served
+        self._last_token = token = self._last_token + 1
+        self._make(
+            (transitions.LEASED, job.id, token, self.now_ms + job.options.ttr_ms),
+            job,
+        )
+        return token
+
+    def give_back(self, job_id: bytes, token: int) -> None:
+        """Undo a lease that never reached its worker, if it still stands."""
+        job = self.find(job_id)
+        if job is not None and job.lease is not None and job.lease.token == token:
+            self._make((transitions.RETURNED, job.id, transitions.GIVEN_BACK), job)
+
+    def complete(self, job: Job, result: bytes) -> None:
+        """Finish a job that is not finished, with success."""
+        self._make((transitions.COMPLETED, job.id, result), job)
+
+    def fail(self, job: Job, result: bytes) -> None:
+        """Count a failure of a job that is not finished; the last one it may have finishes it."""
+        if job.fails + 1 >= job.options.max_fails or _exhausted(job):
+            self._make((transitions.FAILED, job.id, transitions.REFUSED, result), job)
+        else:
+            self._make((transitions.RETURNED, job.id, transitions.REFUSED), job)
+
+    def delete(self, job: Job) -> None:
+        """Remove a job."""
+        self._make((transitions.DELETED, job.id), job)
+
+    # --- how it is done -----------------------------------------------------------------------
+
+    def _insert(
+        self,
+        kind: int,
+        job_id: bytes,
+        name: bytes,
+        options: Options,
+        payload: bytes,
+        due_ms: int,
+        expires_ms: int | None,
+        time_ms: int | None,
+    ) -> Job:
+        assert job_id not in self.jobs
+        self._last_seq = seq = self._last_seq + 1
+        transition = (
+            kind,
+            seq,
+            job_id,
+            name,
+            self.now_ms,
+            due_ms,
+            expires_ms,
+            options,
+            time_ms,
+            payload,
+        )
+        self.apply(transition)
+        if kind == transitions.ADDED:
+            self.commit.append(transition)
+        job = self.jobs.get(job_id)
+        assert job is not None
+        return job
+
+    def _make(self, transition: Transition, job: Job) -> None:
+        """Apply a transition of a job and, unless it runs in the foreground, commit it."""
+        self.apply(transition)
+        if not job.foreground:
+            self.commit.append(transition)
+
+    def _expire(self, job: Job) -> None:
+        if not job.finished:
+            self.evicted += 1
+        self._make((transitions.EXPIRED, job.id), job)
+
+    def _time_out(self, job: Job) -> None:
+        if _exhausted(job):
+            self._make((transitions.FAILED, job.id, transitions.TIMED_OUT, b""), job)
+        else:
+            self._make((transitions.RETURNED, job.id, transitions.TIMED_OUT), job)
+
+
+def _exhausted(job: Job) -> bool:
+    """Whether the end of this lease is the end of the attempts."""
+    limit = job.options.max_attempts
+    return job.state is LEASED and 0 < limit <= job.attempts

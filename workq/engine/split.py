@@ -1,0 +1,53 @@
+"""A dictionary that never stalls: many small ones, chosen by the key's hash.
+
+A dict copies all its entries when it grows: 29 ms at a million. Split into 256, the same growth
+comes in pieces of a tenth of a millisecond. A look-up costs about 0.1 µs more.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from workq.limits import DICT_SPLIT
+
+Value = TypeVar("Value")
+
+_MASK = DICT_SPLIT - 1
+
+
+class SplitDict(Generic[Value]):
+    """A mapping from bytes to values with the part of dict's interface that is used here.
+
+    There is no iteration in key order, and what there is follows hashes: for tests and dumps,
+    which sort, only.
+    """
+
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self) -> None:
+        self._parts: list[dict[bytes, Value]] = [{} for _ in range(DICT_SPLIT)]
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._parts[hash(key) & _MASK]
+
+    def get(self, key: bytes) -> Value | None:
+        """The value of a key, None if it has none."""
+        return self._parts[hash(key) & _MASK].get(key)
+
+    def add(self, key: bytes, value: Value) -> None:
+        """Set the value of a key that is not there yet."""
+        self._parts[hash(key) & _MASK][key] = value
+        self._size += 1
+
+    def remove(self, key: bytes) -> None:
+        """Take a key out that is there."""
+        del self._parts[hash(key) & _MASK][key]
+        self._size -= 1
+
+    def values(self) -> Iterator[Value]:
+        """All values, in no useful order."""
+        for part in self._parts:
+            yield from part.values()

@@ -1,0 +1,216 @@
+"""The state, and the one function that changes it.
+
+Every durable change is a transition (`workq.engine.transitions`) and happens in `State.apply`,
+on the live path and at replay alike. Applying decides nothing: whoever makes a transition has
+looked at the state before. What kind each field is stands in `workq.engine.fields`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from workq.engine import transitions
+from workq.engine.calendar import Calendar
+from workq.engine.job import (
+    COMPLETED,
+    FAILED,
+    GONE,
+    LEASED,
+    READY,
+    Job,
+    Lease,
+    Schedule,
+)
+from workq.engine.queue import Queue
+from workq.engine.split import SplitDict
+from workq.engine.transitions import Transition
+
+
+class State:
+    """All jobs, and what follows from them.
+
+    Attributes:
+        jobs: every job by id.
+        seq, token: the highest number given by a transition so far.
+        queues: every queue that has a job, by name.
+        expiries, deadlines, schedules: when TTLs, leases and schedules end; the last by the
+            wall clock.
+        counts: the number of jobs in each state.
+        held_bytes: payloads and results together.
+        awaited: the names somebody waits for; `woken` collects their queues when a job gets
+            ready there, `changed` the watched jobs that finished, came back or went. Both are
+            emptied by the broker.
+        shifted: names of queues that got their first job or lost their last; emptied by the
+            broker.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: SplitDict[Job] = SplitDict()
+        self.seq = 0
+        self.token = 0
+        self.queues: SplitDict[Queue[Job]] = SplitDict()
+        self.expiries: Calendar[Job] = Calendar()
+        self.deadlines: Calendar[Lease] = Calendar()
+        self.schedules: Calendar[Schedule] = Calendar()
+        self.counts = {"scheduled": 0, "ready": 0, "leased": 0, "completed": 0, "failed": 0}
+        self.held_bytes = 0
+        self.now_ms = 0
+        self.served = 0
+        self.awaited: Container[bytes] = ()
+        self.woken: list[Queue[Job]] = []
+        self.changed: list[Job] = []
+        self.shifted: list[bytes] = []
+
+    def apply(self, transition: Transition) -> None:
+        """Make one durable change."""
+        _APPLY[transition[0]](self, transition)
+
+    # --- one function for each type of transition ---------------------------------------------
+
+    def _added(self, transition: Transition) -> None:
+        kind, seq, job_id, name, created_ms, due_ms, expires_ms, options, time_ms, payload = (
+            transition
+        )
+        queue = self.queues.get(name)
+        if queue is None:
+            queue = Queue(name, self.served)
+            self.queues.add(name, queue)
+            self.shifted.append(name)
+        job = Job(
+            seq,
+            job_id,
+            queue,
+            options,
+            payload,
+            created_ms,
+            due_ms,
+            expires_ms,
+            time_ms,
+            kind == transitions.STARTED,
+        )
+        if not job.foreground:
+            self.seq = seq
+        queue.size += 1
+        self.jobs.add(job_id, job)
+        self.held_bytes += len(payload)
+        if expires_ms is not None:
+            self.expiries.set(job, self.now_ms)
+        if due_ms == created_ms:
+            self._make_ready(job)
+        else:
+            self.counts["scheduled"] += 1
+            queue.scheduled.add(job)
+            job.schedule = Schedule(job, time_ms)
+            self.schedules.set(job.schedule, self.now_ms)
+
+    def _due(self, transition: Transition) -> None:
+        job = self._job(transition)
+        self._leave(job)
+        self._make_ready(job)
+
+    def _leased(self, transition: Transition) -> None:
+        _, job_id, token, deadline_ms = transition
+        job = self.jobs.get(job_id)
+        assert job is not None
+        self._leave(job)
+        job.attempts += 1
+        job.state = LEASED
+        self.counts["leased"] += 1
+        job.lease = lease = Lease(job, token, deadline_ms)
+        self.deadlines.set(lease, self.now_ms)
+        if not job.foreground:
+            self.token = token
+
+    def _returned(self, transition: Transition) -> None:
+        job = self._job(transition)
+        _count(job, transition[2])
+        if job.lease is not None:
+            self._leave(job)
+            self._make_ready(job)
+            if job.watchers:
+                self.changed.append(job)
+
+    def _completed(self, transition: Transition) -> None:
+        self._finish(self._job(transition), COMPLETED, transition[2])
+
+    def _failed(self, transition: Transition) -> None:
+        job = self._job(transition)
+        _count(job, transition[2])
+        self._finish(job, FAILED, transition[3])
+
+    def _removed(self, transition: Transition) -> None:
+        job = self._job(transition)
+        self._leave(job)
+        job.unset()
+        self.jobs.remove(job.id)
+        self.held_bytes -= len(job.payload) + len(job.result or b"")
+        job.state = GONE
+        queue = job.queue
+        queue.size -= 1
+        if not queue.size:
+            self.queues.remove(queue.name)
+            self.shifted.append(queue.name)
+        if job.watchers:
+            self.changed.append(job)
+
+    # --- what they share ----------------------------------------------------------------------
+
+    def _job(self, transition: Transition) -> Job:
+        job = self.jobs.get(transition[1])
+        assert job is not None, f"no such job: {transition!r}"
+        return job
+
+    def _make_ready(self, job: Job) -> None:
+        job.state = READY
+        self.counts["ready"] += 1
+        queue = job.queue
+        queue.ready.add(job)
+        if queue.name in self.awaited and not queue.woken:
+            queue.woken = True
+            self.woken.append(queue)
+
+    def _finish(self, job: Job, state: str, result: bytes) -> None:
+        self._leave(job)
+        job.state = state
+        self.counts[state] += 1
+        job.result = result
+        self.held_bytes += len(result)
+        if job.watchers:
+            self.changed.append(job)
+
+    def _leave(self, job: Job) -> None:
+        """Take a job out of whatever its state has put it in."""
+        state = job.state
+        self.counts[state] -= 1
+        if state is READY:
+            job.queue.ready.remove(job)
+        elif state is LEASED:
+            assert job.lease is not None
+            job.lease.unset()
+            job.lease = None
+        elif job.schedule is not None:
+            job.queue.scheduled.remove(job)
+            job.schedule.unset()
+            job.schedule = None
+
+
+def _count(job: Job, reason: int) -> None:
+    if reason == transitions.TIMED_OUT:
+        job.timeouts += 1
+    elif reason == transitions.REFUSED:
+        job.fails += 1
+    else:
+        job.attempts -= 1
+
+
+_APPLY: dict[int, Callable[[State, Transition], None]] = {
+    transitions.ADDED: State._added,
+    transitions.DUE: State._due,
+    transitions.LEASED: State._leased,
+    transitions.RETURNED: State._returned,
+    transitions.COMPLETED: State._completed,
+    transitions.FAILED: State._failed,
+    transitions.EXPIRED: State._removed,
+    transitions.DELETED: State._removed,
+    transitions.STARTED: State._added,
+}

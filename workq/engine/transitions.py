@@ -1,0 +1,53 @@
+"""The transitions: every change of the durable state, as a record of values.
+
+A transition is a tuple: its type, then its fields. It carries every decision; applying it decides
+nothing. Its packed form stands on the command log for ever, so a type is never given a new
+meaning and a number is never used again; fields are only ever added at the end, with a default.
+
+- ADDED: seq, id, name, created_ms, due_ms, expires_ms, options, time_ms, payload. A job was
+  handed in; it is scheduled if it is due after its creation, else ready.
+- DUE: id. The time of a scheduled job has come.
+- LEASED: id, token, deadline_ms. A worker took it; `attempts` rises.
+- RETURNED: id, reason. A lease ended without a result and the job goes back to its queue; or,
+  if it was not leased, a failure was counted and it stays where it is.
+- COMPLETED: id, result. It has succeeded.
+- FAILED: id, reason, result. It has failed for good.
+- EXPIRED: id. Its TTL ended: it is gone.
+- DELETED: id. It was removed: it is gone.
+- STARTED: as ADDED. A foreground job was handed in: never on the log, nor is what becomes of it.
+
+`expires_ms` and `time_ms` may be None. `options` are the fields of `workq.engine.job.Options`.
+`name` and `id` are bytes; the id in its canonical text form.
+"""
+
+from typing import Any, Final, TypeAlias
+
+#: A transition: the type, then the fields in the order of the table above.
+Transition: TypeAlias = tuple[Any, ...]
+
+ADDED: Final = 1
+DUE: Final = 2
+LEASED: Final = 3
+RETURNED: Final = 4
+COMPLETED: Final = 5
+FAILED: Final = 6
+EXPIRED: Final = 7
+DELETED: Final = 8
+STARTED: Final = 9
+
+NAMES: Final = {
+    ADDED: "added",
+    DUE: "due",
+    LEASED: "leased",
+    RETURNED: "returned",
+    COMPLETED: "completed",
+    FAILED: "failed",
+    EXPIRED: "expired",
+    DELETED: "deleted",
+    STARTED: "started",
+}
+
+# Why a lease ended without a completion: which counter moves.
+TIMED_OUT: Final = 1  # its deadline passed: timeouts + 1
+REFUSED: Final = 2  # it was failed by command: fails + 1
+GIVEN_BACK: Final = 3  # it never reached a worker: attempts - 1

@@ -1,0 +1,87 @@
+"""Every bound of the server, each with its reason.
+
+A bound is a promise in two directions: what is within it works, and what is beyond it gets a
+documented error and costs nobody else anything. Units stand last in a name.
+"""
+
+# --- requests -------------------------------------------------------------------------------
+
+#: A request line with its end. Nothing legal comes near it but a lease of many long names.
+LINE_BYTES_MAX = 64 * 1024
+
+#: A payload or a result, as in the original.
+BLOCK_BYTES_MAX = 1024 * 1024
+
+#: A refused block up to this size is read and thrown away so that the connection stays in step;
+#: beyond it, closing the connection is cheaper for both sides.
+BLOCK_DISCARD_BYTES_MAX = 16 * 1024 * 1024
+
+#: A number of more digits (leading zeros aside) is out of every range: it is never converted,
+#: because conversion of long numbers is quadratic.
+NUMBER_DIGITS_MAX = 20
+
+#: The unknown command that closes a connection: whoever speaks another protocol to us stops here.
+UNKNOWN_COMMANDS_IN_A_ROW_MAX = 20
+
+#: Names in one lease: each is looked at once per lease and per wake-up.
+LEASE_NAMES_MAX = 256
+
+# --- fields ---------------------------------------------------------------------------------
+
+NAME_BYTES_MAX = 255
+TTR_MS_MAX = 86_400_000
+TTL_MS_MAX = 2**64 - 1
+WAIT_MS_MAX = 86_400_000
+PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
+ATTEMPTS_MAX = 255
+FAILS_MAX = 255
+CURSOR_OFFSET_MAX = 2**32 - 1
+LISTED_MAX = 100
+
+#: A deadline beyond this is stored as none: it lies 285,000 years ahead, and every number below
+#: it is exact in languages whose only number is a double.
+DEADLINE_MS_MAX = 2**53
+
+# --- a turn of the server -------------------------------------------------------------------
+
+#: What one connection may have done in one turn before the others get theirs.
+REQUESTS_PER_SESSION_AND_TURN_MAX = 64
+REQUEST_BYTES_PER_TURN_MAX = 256 * 1024
+
+#: What all connections together may have done in one turn: about 5 ms of work.
+REQUESTS_PER_TURN_MAX = 1000
+
+#: Deadlines fired in one turn (about 2 µs each), and timers moved to a finer calendar level.
+DEADLINES_PER_TURN_MAX = 1000
+CASCADES_PER_TURN_MAX = 4000
+
+#: Records of one turn: what one commit writes at once.
+RECORD_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
+
+# --- connections ----------------------------------------------------------------------------
+
+#: Input a session may have waiting: a full pipeline behind a request that waits. While nothing
+#: waits, reading pauses at the lower mark instead; past the upper one the client gets an error.
+INPUT_BYTES_PAUSE = 256 * 1024
+INPUT_BYTES_MAX = 2 * BLOCK_BYTES_MAX
+
+#: A request starts only while the replies a session has not taken are fewer bytes than this.
+UNSENT_BYTES_MAX = 1024 * 1024
+
+#: How long a connection closed after an error is still read, so that no reset overtakes the
+#: error on its way, and how much is read of it.
+LINGER_MS = 1000
+LINGER_BYTES_MAX = 16 * 1024 * 1024
+
+# --- memory ---------------------------------------------------------------------------------
+
+#: Names of queues without jobs and waiters that are remembered, the newest: names leased at
+#: random must not grow memory.
+IDLE_NAMES_MAX = 10_000
+
+#: Request tails remembered per command by the short way of reading them.
+KNOWN_TAILS_MAX = 4096
+
+#: Dictionaries are split into this many, so that none stalls the loop when it grows: one of a
+#: million ids takes 29 ms to grow, one of four thousand 0.1 ms. A power of two.
+DICT_SPLIT = 256

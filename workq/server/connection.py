@@ -1,0 +1,114 @@
+"""One connection: what asyncio tells of it goes to the broker, what the broker asks is done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from workq.broker.session import CLOSE, STAY
+from workq.limits import LINGER_BYTES_MAX, LINGER_MS
+
+if TYPE_CHECKING:
+    from workq.server.ring import Ring
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection.
+
+    Args:
+        ring: whose connection it is.
+    """
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self._broker = ring.broker
+        self._transport: asyncio.Transport | None = None
+        self._lingering_bytes = -1  # read since the end began; -1: it has not begun
+        self.reading = True
+        self.session = self._broker.open()
+        self.session.peer = self
+
+    # --- what asyncio tells -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._ring.connections[self] = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self._lingering_bytes >= 0:
+            self._lingering_bytes += len(data)
+            if self._lingering_bytes > LINGER_BYTES_MAX:
+                self.close()
+            return
+        self._broker.receive(self.session, data)
+        self._ring.wake()
+        if not self._broker.reads_on(self.session):
+            self._ring.pause(self)
+
+    def eof_received(self) -> bool:
+        """The client has closed its side, or everything: that looks alike."""
+        if self._lingering_bytes >= 0:
+            return False
+        self._broker.eof(self.session)
+        self._ring.wake()
+        return True  # what it has sent is still answered
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self._transport = None
+        self._ring.connections.pop(self, None)
+        self._ring.paused.pop(self, None)
+        self._broker.lost(self.session)
+        self._ring.wake()
+
+    def pause_writing(self) -> None:
+        """The client does not take its replies."""
+        self._broker.stall(self.session, True)
+
+    def resume_writing(self) -> None:
+        """The client takes its replies again."""
+        self._broker.stall(self.session, False)
+        self._ring.wake()
+
+    # --- what the broker asks -----------------------------------------------------------------
+
+    def send(self, data: bytes, ending: int) -> None:
+        """Hand bytes to the transport, then end the connection or not."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if data:
+            transport.write(data)
+        if ending == STAY:
+            return
+        if ending == CLOSE or not data:
+            transport.close()
+        elif self._lingering_bytes < 0:
+            # Closing with unread input would send a reset, which may overtake the error.
+            self._lingering_bytes = 0
+            transport.write_eof()
+            self.set_reading(True)
+            asyncio.get_running_loop().call_later(LINGER_MS / 1000, self.close)
+
+    def set_reading(self, reading: bool) -> None:
+        """Read from the client, or let the kernel's buffers fill."""
+        transport = self._transport
+        if transport is None or reading == self.reading or transport.is_closing():
+            return
+        self.reading = reading
+        if reading:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()

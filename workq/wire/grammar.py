@@ -1,0 +1,189 @@
+"""What a request line looks like, and the one reader that defines it and makes every error.
+
+A line is words between single spaces. A word that begins with `-` and holds a `=` is a flag, and
+may stand anywhere after the command's name; every other word is positional. The order in which
+errors are found is part of the protocol: malformed or repeated flag, unknown command, number of
+positional words, unknown flag, block size, end of the block, positional fields from left to
+right, flag values as written. What a command does with its arguments is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from workq import limits
+from workq.errors import Refusal
+from workq.wire import replies
+from workq.wire.fields import JOB_ID, Field, number
+
+Arguments = tuple[Any, ...]
+
+#: First words that no job client sends, but web browsers and mail programs do.
+_FOREIGN_WORDS = frozenset(
+    (b"GET", b"POST", b"PUT", b"HEAD", b"PATCH", b"OPTIONS", b"DELETE", b"CONNECT", b"TRACE")
+)
+
+
+class Header(NamedTuple):
+    """What a request line turned out to be.
+
+    Attributes:
+        arguments: what the command is called with, the block not yet among it.
+        size: the size of the block that follows; -1 when none does, or none that can be known.
+        refusal: the error reply, None if the line is right.
+        early: whether the refusal stands whatever the block looks like.
+        fatal: whether the stream cannot be followed any further.
+    """
+
+    arguments: Arguments = ()
+    size: int = -1
+    refusal: bytes | None = None
+    early: bool = False
+    fatal: bool = False
+
+
+class Grammar:
+    """The form of one command's request.
+
+    Args:
+        name: the command's name; two words for a command of a family (`inspect job`).
+        fields: its positional fields in order, without the block's size.
+        flags: the flags it knows.
+        many: whether the first field may stand several times.
+        optional: whether the last field may be missing.
+        block_error: the error for a bad block; None for a command without a block.
+        make: turns the fields' values and the flags' values by name into arguments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fields: tuple[Field, ...] = (),
+        *,
+        flags: tuple[Field, ...] = (),
+        many: bool = False,
+        optional: bool = False,
+        block_error: bytes | None = None,
+        make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
+    ) -> None:
+        self.name = name
+        self.fields = fields
+        self.flags = {flag.name.encode("ascii"): flag for flag in flags}
+        self.many = many
+        self.block_error = block_error
+        self._make = make
+        self._most = limits.LEASE_NAMES_MAX - 1 + len(fields) if many else len(fields)
+        self._least = len(fields) - 1 if optional else len(fields)
+        self._optional = optional
+        # The short way (see `workq.wire.reader`): lines that differ in their id only are read
+        # once. What follows the id, or the whole line where there is none, leads to the
+        # arguments after the id and the block's size.
+        self.by_id = bool(fields) and fields[0] is JOB_ID
+        self.known: dict[bytes, tuple[Arguments, int]] = {}
+
+    @property
+    def usage(self) -> str:
+        """The request line with its fields named."""
+        words = [self.name]
+        for index, field in enumerate(self.fields):
+            word = f"<{field.name}>"
+            if self._optional and index == len(self.fields) - 1:
+                word = f"[{word}]"
+            words.append(word)
+            if self.many and index == 0:
+                words.append(f"[{word} ...]")
+        if self.block_error is not None:
+            words.append("<size>")
+        words += [f"[-{flag.name}=<{flag.name}>]" for flag in self.flags.values()]
+        return " ".join(words)
+
+    def read(self, words: list[bytes], flags: dict[bytes, bytes], malformed: bool) -> Header:
+        """Read the words of a line after the command's name.
+
+        Args:
+            words: the positional words.
+            flags: the flags in the order written.
+            malformed: whether a flag was malformed or repeated.
+        """
+        refusal = replies.INVALID_FLAGS if malformed else None
+        has_block = self.block_error is not None
+        if not self._least <= len(words) - has_block <= self._most:
+            return Header(refusal=refusal or replies.INVALID_ARGS, fatal=has_block)
+        if refusal is None and not flags.keys() <= self.flags.keys():
+            refusal = replies.INVALID_ARGS
+        size = -1
+        if self.block_error is not None:
+            try:
+                size = _read_size(words.pop())
+            except Refusal:
+                return Header(refusal=refusal or self.block_error, fatal=True)
+            if size > limits.BLOCK_BYTES_MAX:
+                refusal = refusal or self.block_error
+        if refusal is not None:
+            return Header((), size, refusal, early=True)
+        try:
+            return Header(self._read_values(words, flags), size)
+        except Refusal as refused:
+            return Header((), size, refused.reply)
+
+    def _read_values(self, words: list[bytes], flags: dict[bytes, bytes]) -> Arguments:
+        fields = self.fields
+        if self.many:
+            names = len(words) - len(fields) + 1
+            fields = fields[:1] * names + fields[1:]
+        values = [field.read(word) for field, word in zip(fields, words, strict=False)]
+        named = {self.flags[key].name: self.flags[key].read(flags[key]) for key in flags}
+        return tuple(values) if self._make is None else self._make(values, named)
+
+
+#: A size that is a number; one beyond what is discarded is as good as none.
+_read_size = number(0, limits.BLOCK_DISCARD_BYTES_MAX, b"")
+
+Command = TypeVar("Command", bound=Grammar)
+
+
+class Line(NamedTuple, Generic[Command]):
+    """A line that was read: which command, None if none that is known, and the rest of it."""
+
+    command: Command | None
+    header: Header
+    foreign: bool = False  # somebody speaks another protocol
+
+
+def read_line(
+    commands: Mapping[bytes, Command | Mapping[bytes, Command]], line: bytes
+) -> Line[Command]:
+    """Read a request line without its end.
+
+    Args:
+        commands: by first word the command, or a family's commands by second word.
+        line: the line.
+    """
+    name, *pieces = line.split(b" ")
+    entry = commands.get(name)
+    if entry is None and (name in _FOREIGN_WORDS or name.endswith(b":")):
+        return Line(None, Header(fatal=True), foreign=True)
+    words: list[bytes] = []
+    flags: dict[bytes, bytes] = {}
+    malformed = False
+    for piece in pieces:
+        if piece.startswith(b"-") and b"=" in piece:
+            key, _, value = piece[1:].partition(b"=")
+            malformed = malformed or not key or not value or key in flags
+            flags[key] = value
+        elif piece:
+            words.append(piece)
+    if entry is None:
+        return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
+    if isinstance(entry, Mapping):
+        if not words:
+            return Line(None, _refused(malformed, replies.INVALID_ARGS))
+        entry = entry.get(words.pop(0))
+        if entry is None:
+            return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
+    return Line(entry, entry.read(words, flags, malformed))
+
+
+def _refused(malformed: bool, otherwise: bytes) -> Header:
+    return Header(refusal=replies.INVALID_FLAGS if malformed else otherwise)

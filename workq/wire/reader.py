@@ -1,0 +1,272 @@
+"""Cuts a stream of bytes into requests, in whatever pieces it comes.
+
+The operations wanted: append a piece; take the next request, or learn that more must come; know
+at the end whether something was cut off. The plan: one bytes object is cut from the front by an
+offset, without copying what lies behind. Pieces that come meanwhile gather in a bytearray, and
+are joined to the rest only once a request can be complete with them, so that a client that
+dribbles costs no more than one that does not.
+
+Most lines differ from one seen before in their id only. `Grammar.known` remembers, of lines that
+the general reader accepted, what follows the id; with it a line costs two slices, two look-ups
+and one regular expression (0.9 µs) instead of 5 µs, and equal options are one object in memory.
+
+A refused block is thrown away as it arrives. A stream that cannot be followed any further ends:
+`ended` is set, and nothing more is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+
+from workq import limits
+from workq.wire import replies
+from workq.wire.fields import CANONICAL_ID, NIL_ID
+from workq.wire.grammar import Grammar, Header, read_line
+
+Command = TypeVar("Command", bound=Grammar)
+
+_CR: Final = 13
+_ID_BYTES: Final = 36
+
+#: Lines longer than this are not remembered: what is known must stay small.
+_KNOWN_BYTES_MAX: Final = 256
+
+
+class Reader(Generic[Command]):
+    """The requests in a stream.
+
+    Args:
+        commands: by first word the command, or a family's commands by second word.
+
+    Attributes:
+        ended: whether nothing more will be read, whatever comes.
+        silent: whether it ended because the other side speaks another protocol.
+    """
+
+    __slots__ = (
+        "_at",
+        "_commands",
+        "_data",
+        "_more",
+        "_refusal",
+        "_searched",
+        "_skip",
+        "_skip_crlf",
+        "_size_error",
+        "_unknown",
+        "_want",
+        "ended",
+        "silent",
+    )
+
+    def __init__(self, commands: Mapping[bytes, Command | Mapping[bytes, Command]]) -> None:
+        self._commands = commands
+        self._data = b""
+        self._at = 0
+        self._more = bytearray()
+        self._searched = 0  # of _more, without a line end
+        self._want = 0  # bytes from _at on that a request with a block needs; 0: a line end
+        self._skip = -1  # bytes of a refused block still to come; -1: none is being skipped
+        self._skip_crlf = False
+        self._size_error = b""  # of the block that is being read or skipped
+        self._refusal: bytes | None = None  # the reply due after a skipped block
+        self._unknown = 0
+        self.ended = False
+        self.silent = False
+
+    @property
+    def pending(self) -> int:
+        """Bytes received and not yet made into requests."""
+        return len(self._data) - self._at + len(self._more)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was received."""
+        if self.ended:
+            return
+        if self._at == len(self._data) and not self._more:
+            self._data = data
+            self._at = 0
+        else:
+            self._more += data
+
+    def next(self) -> tuple[Command | None, Any] | None:
+        """The next request: a command and its arguments; or None and an error reply, which is
+        empty for none; or just None when more must come first."""
+        while not self.ended:
+            if self._skip < 0:
+                item = self._cut()
+            else:
+                item = self._skip_block()
+                if item is None and self._skip < 0:
+                    continue  # past a block whose refusal was told before
+            if item is not None:
+                return item
+            if not self._join():
+                break
+        return None
+
+    def finish(self) -> bytes:
+        """The stream has ended: the error reply for what was cut off, empty if none is due."""
+        in_block = self._want or (self._skip >= 0 and self._refusal is not None)
+        self._end()
+        return self._size_error if in_block else b""
+
+    def _cut(self) -> tuple[Command | None, Any] | None:
+        data = self._data
+        at = self._at
+        end = data.find(b"\n", at)
+        if end < 0 or end - at >= limits.LINE_BYTES_MAX:
+            if end >= 0 or len(data) - at >= limits.LINE_BYTES_MAX:
+                return self._give_up(replies.LINE_TOO_LONG)
+            return None
+        crlf = end > at and data[end - 1] == _CR
+        line = data[at : end - 1] if crlf else data[at:end]
+        verb, _, rest = line.partition(b" ")
+        command = self._commands.get(verb)
+        if isinstance(command, Grammar):
+            if command.by_id:
+                known = command.known.get(rest[_ID_BYTES:])
+                job_id = rest[:_ID_BYTES]
+                if known is not None and CANONICAL_ID.match(job_id) and job_id != NIL_ID:
+                    self._unknown = 0
+                    if known[1] < 0:
+                        self._at = end + 1
+                        return command, (job_id, *known[0])
+                    return self._cut_block(command, (job_id, *known[0]), known[1], end + 1, crlf)
+            elif (known := command.known.get(line)) is not None:
+                self._unknown = 0
+                self._at = end + 1
+                return command, known[0]
+        return self._cut_unseen(line, end + 1, crlf)
+
+    def _cut_unseen(self, text: bytes, at: int, crlf: bool) -> tuple[Command | None, Any] | None:
+        """Go on with a line that is not known: read it the general way."""
+        line = read_line(self._commands, text)
+        command, header = line.command, line.header
+        if line.foreign:
+            self.silent = True
+            return self._give_up(b"")
+        if command is None:
+            return self._cut_unknown(header, text, at)
+        self._unknown = 0
+        if header.refusal is not None:
+            self._at = at
+            if header.fatal:
+                return self._give_up(header.refusal)
+            if header.size < 0:
+                return None, header.refusal
+            self._skip = header.size
+            self._skip_crlf = crlf
+            self._size_error = command.block_error or b""
+            self._refusal = None if header.early else header.refusal
+            return (None, header.refusal) if header.early else self._skip_block()
+        if len(text) <= _KNOWN_BYTES_MAX:
+            _remember(command, text, header)
+        if header.size < 0:
+            self._at = at
+            return command, header.arguments
+        return self._cut_block(command, header.arguments, header.size, at, crlf)
+
+    def _cut_unknown(
+        self, header: Header, text: bytes, at: int
+    ) -> tuple[Command | None, Any] | None:
+        """Go on with a line that names no command."""
+        self._at = at
+        if text.partition(b" ")[0] in self._commands:  # a family's name is one
+            self._unknown = 0
+        else:
+            self._unknown += 1
+            if self._unknown >= limits.UNKNOWN_COMMANDS_IN_A_ROW_MAX:
+                self.silent = True
+                return self._give_up(b"")
+        return None, header.refusal
+
+    def _cut_block(
+        self, command: Command, arguments: tuple[Any, ...], size: int, start: int, crlf: bool
+    ) -> tuple[Command | None, Any] | None:
+        """Go on behind the line of a request with a block."""
+        data = self._data
+        stop = start + size
+        end = data[stop : stop + 2]
+        if end == b"\r\n":
+            self._at = stop + 2
+        elif not crlf and end[:1] == b"\n":
+            self._at = stop + 1
+        elif not end or end == b"\r":
+            self._want = stop + len(end) + 1 - self._at
+            self._size_error = command.block_error or b""
+            return None
+        else:
+            return self._give_up(command.block_error or b"")
+        self._want = 0
+        return command, (*arguments, data[start:stop])
+
+    def _skip_block(self) -> tuple[Command | None, Any] | None:
+        """Throw away what has come of a refused block; at its end, look at its end."""
+        have = len(self._data) - self._at
+        step = min(have, self._skip)
+        self._at += step
+        self._skip -= step
+        if self._skip:
+            return None
+        end = self._data[self._at : self._at + 2]
+        if end == b"\r\n":
+            self._at += 2
+        elif not self._skip_crlf and end[:1] == b"\n":
+            self._at += 1
+        elif not end or end == b"\r":
+            return None
+        else:
+            return self._give_up(self._size_error if self._refusal is not None else b"")
+        self._skip = -1
+        refusal, self._refusal = self._refusal, None
+        return None if refusal is None else (None, refusal)
+
+    def _join(self) -> bool:
+        """Join what has gathered to what is being cut, if it can make a difference."""
+        more = self._more
+        rest = len(self._data) - self._at
+        if self._skip >= 0:
+            enough = True
+        elif self._want:
+            enough = rest + len(more) >= self._want
+        else:
+            enough = (
+                more.find(b"\n", self._searched) >= 0 or rest + len(more) >= limits.LINE_BYTES_MAX
+            )
+            self._searched = len(more)
+        if not (enough and more):
+            if self._at:  # keep no more than what is still needed
+                self._data = self._data[self._at :]
+                self._at = 0
+            return False
+        self._data = self._data[self._at :] + more
+        self._at = 0
+        self._more = bytearray()
+        self._searched = 0
+        return True
+
+    def _give_up(self, reply: bytes) -> tuple[None, bytes]:
+        self._end()
+        return None, reply
+
+    def _end(self) -> None:
+        self.ended = True
+        self._data = b""
+        self._at = 0
+        self._more = bytearray()
+
+
+def _remember(command: Grammar, text: bytes, header: Header) -> None:
+    """Remember an accepted line for the short way, if it has the common form."""
+    known = command.known
+    if len(known) >= limits.KNOWN_TAILS_MAX:
+        known.clear()
+    if not command.by_id:
+        known[text] = header.arguments, header.size
+        return
+    verb = len(command.name) + 1
+    job_id = text[verb : verb + _ID_BYTES]
+    if text[:verb] == command.name.encode("ascii") + b" " and job_id == header.arguments[0]:
+        known[text[verb + _ID_BYTES :]] = header.arguments[1:], header.size

@@ -1,0 +1,71 @@
+"""Every reply of the server, and the errors once each.
+
+A reply is bytes: `+OK`, `+OK <count>` and data, or `-CLASS text`. The classes are those of the
+original Workq; texts are short, stable and documented in `docs/protocol.md`, which a test
+compares with `ERRORS`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+#: Every error a client can get, by its line without the end. Filled by `_error`.
+ERRORS: Final[dict[str, bytes]] = {}
+
+
+def _error(line: str) -> bytes:
+    return ERRORS.setdefault(line, f"-{line}\r\n".encode("ascii"))
+
+
+OK: Final = b"+OK\r\n"
+
+TIMEOUT: Final = _error("TIMEOUT")
+NOT_FOUND: Final = _error("NOT-FOUND")
+
+UNKNOWN_COMMAND: Final = _error("CLIENT-ERROR Unknown command")
+INVALID_ARGS: Final = _error("CLIENT-ERROR Invalid command args")
+INVALID_FLAGS: Final = _error("CLIENT-ERROR Invalid command flags")
+LINE_TOO_LONG: Final = _error("CLIENT-ERROR Line too long")
+TOO_MUCH_INPUT: Final = _error("CLIENT-ERROR Too much input")
+INVALID_PAYLOAD_SIZE: Final = _error("CLIENT-ERROR Invalid payload size")
+INVALID_RESULT_SIZE: Final = _error("CLIENT-ERROR Invalid result size")
+INVALID_ID: Final = _error("CLIENT-ERROR Invalid ID")
+INVALID_NAME: Final = _error("CLIENT-ERROR Invalid Name")
+INVALID_TTR: Final = _error("CLIENT-ERROR Invalid TTR")
+INVALID_TTL: Final = _error("CLIENT-ERROR Invalid TTL")
+INVALID_TIME: Final = _error("CLIENT-ERROR Invalid Time")
+INVALID_MAX_ATTEMPTS: Final = _error("CLIENT-ERROR Invalid Max Attempts")
+INVALID_MAX_FAILS: Final = _error("CLIENT-ERROR Invalid Max Fails")
+INVALID_PRIORITY: Final = _error("CLIENT-ERROR Invalid Priority")
+INVALID_WAIT_TIMEOUT: Final = _error("CLIENT-ERROR Invalid wait timeout")
+INVALID_CURSOR_OFFSET: Final = _error("CLIENT-ERROR Invalid cursor offset")
+INVALID_LIMIT: Final = _error("CLIENT-ERROR Invalid limit")
+DUPLICATE_JOB: Final = _error("CLIENT-ERROR Duplicate job")
+DUPLICATE_RESULT: Final = _error("CLIENT-ERROR Duplicate result")
+
+
+def counted(entries: list[bytes]) -> bytes:
+    """`+OK <count>` and the entries, each of which has its own line end."""
+    return b"+OK %d\r\n%b" % (len(entries), b"".join(entries))
+
+
+def block(head: bytes, pairs: list[tuple[str, bytes | int]]) -> bytes:
+    """One entry of keys and values: `<head> <number of keys>`, then a line for each."""
+    lines = [b"%b %d\r\n" % (head, len(pairs))]
+    for key, value in pairs:
+        shown = b"%d" % value if isinstance(value, int) else value
+        lines.append(b"%b %b\r\n" % (key.encode("ascii"), shown))
+    return b"".join(lines)
+
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time(time_ms: int) -> bytes:
+    """A time as the protocol writes it: UTC, whole seconds, cut off.
+
+    Args:
+        time_ms: Unix time in milliseconds, within the years 1 to 9999.
+    """
+    # isoformat pads the year to four digits, which strftime does not everywhere.
+    moment = _UNIX_EPOCH + timedelta(seconds=time_ms // 1000)
+    return moment.replace(tzinfo=None).isoformat().encode("ascii") + b"Z"
