@@ -79,8 +79,10 @@ LINGER_BYTES_MAX = 16 * 1024 * 1024
 #: random must not grow memory.
 IDLE_NAMES_MAX = 10_000
 
-#: Request tails remembered per command by the short way of reading them.
-KNOWN_TAILS_MAX = 4096
+#: Request lines remembered for the short way of reading them, per command, and how long one may
+#: be: what is known must stay small (4 MiB at the worst).
+KNOWN_LINES_MAX = 4096
+KNOWN_LINE_BYTES_MAX = 256
 
 #: Dictionaries are split into this many, so that none stalls the loop when it grows: one of a
 #: million ids takes 29 ms to grow, one of four thousand 0.1 ms. A power of two.

@@ -19,11 +19,9 @@ from workq.commands.base import (
     Command,
     Facts,
     ResultWait,
-    Table,
     Wait,
     finished,
     leased,
-    table,
 )
 from workq.engine.engine import Engine
 from workq.engine.job import GONE, Job
@@ -40,6 +38,7 @@ from workq.limits import (
     UNSENT_BYTES_MAX,
 )
 from workq.wire import replies
+from workq.wire.grammar import Table
 
 
 class Broker:
@@ -57,7 +56,7 @@ class Broker:
         self.engine = engine
         self.commands = commands
         self.facts = Facts()
-        self._table: Table = table(commands)
+        self._table: Table[Command] = Table(commands)
         self._waiting = Waiting()
         self.names = KnownNames(engine, self._waiting)
         engine.awaited = self._waiting.lines
@@ -76,11 +75,14 @@ class Broker:
         self._sessions += 1
         return Session(self._table)
 
-    def receive(self, session: Session, data: bytes) -> None:
-        """Bytes have come."""
+    def receive(self, session: Session, data: bytes) -> bool:
+        """Bytes have come; return whether the ring shall read on (see `reads_on`)."""
         session.reader.feed(data)
-        if not session.runnable:
-            self._run_later(session)
+        if session.runnable:
+            return self.reads_on(session)
+        session.runnable = True
+        self._runnable.append(session)
+        return True
 
     def eof(self, session: Session) -> None:
         """The client will send no more: from now on each of its waits is 0."""
@@ -159,15 +161,11 @@ class Broker:
                 self._run_later(session)
         return sends
 
-    def next_ms(self) -> int | None:
-        """When the next turn is wanted at the latest; None for not before something comes."""
+    def next_ms(self) -> int:
+        """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
         if self._runnable:
             return self.engine.now_ms
-        engine_ms = self.engine.next_ms()
-        wait_ms = self._waiting.next_ms()
-        if engine_ms is None or wait_ms is None:
-            return wait_ms if engine_ms is None else engine_ms
-        return min(engine_ms, wait_ms)
+        return min(self.engine.next_ms(), self._waiting.soonest_ms)
 
     def _serve_sessions(self) -> None:
         sessions = self._runnable
@@ -187,38 +185,37 @@ class Broker:
             self._end_wait(session.waiter)
             self._settle()
         engine = self.engine
-        reader = session.reader
-        requests_max = self._requests + REQUESTS_PER_SESSION_AND_TURN_MAX
+        next_request = session.reader.next
+        said = session.replies
+        left = REQUESTS_PER_SESSION_AND_TURN_MAX
         used_bytes = 0
         said_bytes = session.unsent_bytes
         self._asking = session
-        while session.waiter is None and not session.ending:
-            if session.stalled:
-                break
+        while session.waiter is None and not session.ending and not session.stalled:
             if said_bytes >= UNSENT_BYTES_MAX:
                 session.choked = True
                 break
-            if self._requests >= requests_max or used_bytes >= REQUEST_BYTES_PER_TURN_MAX:
+            if not left or used_bytes >= REQUEST_BYTES_PER_TURN_MAX:
                 self._run_later(session)
                 break
-            item = session.asked or reader.next()
+            item = session.asked or next_request()
             if item is None:
                 if session.eof:
                     self._finish(session)
                 break
+            left -= 1
             command, arguments = item
             if command is None:
                 self._refuse(session, arguments)
                 continue
-            if command.overall and engine.behind:
+            if engine.behind and command.overall:
                 session.asked = command, arguments
                 self._run_later(session)
                 break
             session.asked = None
-            self._requests += 1
             reply = command.execute(self, *arguments)
             if isinstance(reply, bytes):
-                session.replies.append(reply)
+                said.append(reply)
                 said_bytes += len(reply)
             else:
                 self._wait(session, reply)
@@ -226,6 +223,7 @@ class Broker:
                 self._settle()
             if command.block_error is not None:
                 used_bytes += len(arguments[-1])
+        self._requests += REQUESTS_PER_SESSION_AND_TURN_MAX - left
         self._after(session)
         return used_bytes
 
@@ -246,7 +244,6 @@ class Broker:
 
     def _refuse(self, session: Session, reply: bytes) -> None:
         """Answer a request that could not be read."""
-        self._requests += 1
         self._refused += 1
         reader = session.reader
         if reply:
@@ -363,7 +360,8 @@ class Broker:
             if waiter is None:
                 break
             self._end_wait(waiter)
-        self._settle()
+        if self.engine.changed:
+            self._settle()
 
     def _end_wait(self, waiter: Waiter) -> None:
         """End a wait: at its time, or because its client sends no more."""

@@ -8,23 +8,13 @@ those of a session never overtake one another.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TypeAlias
 
 from workq.broker.session import STAY, Session
 
-
-class Send(NamedTuple):
-    """What the ring is asked to do: hand bytes to a transport, then end the connection or not.
-
-    Attributes:
-        session: whose connection.
-        data: may be empty when there is only an end.
-        ending: `STAY`, `CLOSE` or `LINGER`.
-    """
-
-    session: Session
-    data: bytes
-    ending: int
+#: What the ring is asked to do: hand bytes to a session's transport, then end the connection or
+#: not (`STAY`, `CLOSE`, `LINGER`). The bytes may be empty when there is only an end.
+Send: TypeAlias = tuple[Session, bytes, int]
 
 
 class Gate:
@@ -43,25 +33,24 @@ class Gate:
     def hold(self, session: Session) -> None:
         """Take over what a session has said in this turn."""
         replies = session.replies
-        if len(replies) == 1:
-            data = replies[0]
-        else:
-            data = b"".join(replies)
+        data = replies[0] if len(replies) == 1 else b"".join(replies)
         replies.clear()
+        ending = session.ending
+        if ending != STAY:
+            session.ended = True
         session.unsent_bytes += len(data)
-        send = Send(session, data, session.ending)
-        self._held.append((self.appended, send, session.leases_told))
+        self._held.append((self.appended, (session, data, ending), session.leases_told))
         session.leases_told = 0
-        session.ended = session.ending != STAY
 
     def release(self) -> list[Send]:
         """What may leave now, in order; the leases in it count as delivered."""
         held = self._held
-        sends = []
-        while held and held[0][0] <= self.safe:
+        safe = self.safe
+        sends: list[Send] = []
+        while held and held[0][0] <= safe:
             _, send, leases = held.popleft()
-            session = send.session
-            session.unsent_bytes -= len(send.data)
+            session = send[0]
+            session.unsent_bytes -= len(send[1])
             if session.lost:
                 continue
             if leases:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from workq.broker.waiting import Waiter
-from workq.commands.base import Command, Table
+from workq.commands.base import Command
+from workq.wire.grammar import Table
 from workq.wire.reader import Reader
 
 # How a connection ends once its replies are sent.
@@ -55,9 +56,9 @@ class Session:
         "waiter",
     )
 
-    def __init__(self, commands: Table) -> None:
+    def __init__(self, table: Table[Command]) -> None:
         self.peer: Any = None
-        self.reader: Reader[Command] = Reader(commands)
+        self.reader: Reader[Command] = Reader(table)
         self.replies: list[bytes] = []
         self.unsent_bytes = 0
         self.undelivered: list[tuple[bytes, int]] = []

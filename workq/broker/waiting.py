@@ -101,9 +101,12 @@ class Waiting:
 
     def ended(self, now_ms: int, moves_max: int) -> Waiter | None:
         """A waiter whose wait has ended, None if there is none."""
+        if self._ends.soonest_ms > now_ms:
+            return None
         self._ends.cascade(now_ms, moves_max)
         return self._ends.first(now_ms)
 
-    def next_ms(self) -> int | None:
-        """When the next wait may end; None for never."""
-        return self._ends.next_ms()
+    @property
+    def soonest_ms(self) -> int:
+        """No wait ends before it."""
+        return self._ends.soonest_ms

@@ -18,7 +18,8 @@ from workq.commands import (
     schedule,
     stats,
 )
-from workq.commands.base import Command, table
+from workq.commands.base import Command
+from workq.wire.grammar import Table
 
 COMMANDS: tuple[Command, ...] = (
     add.COMMAND,
@@ -36,4 +37,4 @@ COMMANDS: tuple[Command, ...] = (
     quit.COMMAND,
 )
 
-TABLE = table(COMMANDS)
+TABLE: Table[Command] = Table(COMMANDS)

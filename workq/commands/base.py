@@ -11,7 +11,7 @@ A command that refuses changes nothing. It knows no session, and time only throu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from workq.engine.engine import Engine
@@ -169,20 +169,3 @@ class Command(Grammar):
         self.summary = summary
         self.details = details
         self.overall = overall
-
-
-Table: TypeAlias = Mapping[bytes, Command | Mapping[bytes, Command]]
-
-
-def table(commands: tuple[Command, ...]) -> Table:
-    """The commands as the reader wants them: by first word, families by second word."""
-    entries: dict[bytes, Command | dict[bytes, Command]] = {}
-    for command in commands:
-        first, _, second = command.name.encode("ascii").partition(b" ")
-        if not second:
-            entries[first] = command
-            continue
-        family = entries.setdefault(first, {})
-        assert isinstance(family, dict)
-        family[second] = command
-    return entries

@@ -15,13 +15,17 @@ def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
 
 def execute(desk: Desk, wait: JobWait) -> Reply:
     """Hand out the job that is next; else wait for it, first come, first served."""
-    names = wait.names
-    for name in names:
-        desk.names.mention(name)
     engine = desk.engine
-    job = engine.head(names[0]) if len(names) == 1 else engine.choose(names)
+    names = wait.names
+    if len(names) == 1:
+        job = engine.head(names[0])
+    else:
+        job = engine.choose(names)
+        for name in names:
+            desk.names.mention(name)
     if job is not None:
         return desk.hand_out(job)
+    desk.names.mention(names[0])
     return wait if wait.wait_ms else replies.TIMEOUT
 
 

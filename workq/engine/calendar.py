@@ -18,9 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 _SHIFTS = (0, 10, 20, 30, 40)
+
+#: Later than every deadline.
+NEVER: Final = 2**62
 
 
 class Timer:
@@ -55,14 +58,21 @@ Kind = TypeVar("Kind", bound=Timer)
 
 
 class Calendar(Generic[Kind]):
-    """The timers of one kind by deadline."""
+    """The timers of one kind by deadline.
 
-    __slots__ = ("_buckets", "_keys")
+    Attributes:
+        soonest_ms: no deadline comes before it, `NEVER` if there is none at all. It may be
+            earlier than the next deadline: the start of the span it lies in, or a deadline that
+            was removed.
+    """
+
+    __slots__ = ("_buckets", "_keys", "soonest_ms")
 
     def __init__(self) -> None:
         # Of each level the buckets by number (deadline >> shift) and the heap of these numbers.
         self._buckets: tuple[dict[int, Timer], ...] = tuple({} for _ in _SHIFTS)
         self._keys: tuple[list[int], ...] = tuple([] for _ in _SHIFTS)
+        self.soonest_ms = NEVER
 
     def set(self, timer: Kind, now_ms: int) -> None:
         """Put a timer with a deadline in; `now_ms` only chooses the level."""
@@ -85,6 +95,7 @@ class Calendar(Generic[Kind]):
             ring = buckets[key] = Timer(None)
             ring._before = ring._after = ring
             heappush(self._keys[level], key)
+            self.soonest_ms = min(self.soonest_ms, key << _SHIFTS[level])
         last = ring._before
         timer._before = last
         timer._after = ring
@@ -121,20 +132,6 @@ class Calendar(Generic[Kind]):
             self._drop_first(0)
         return None
 
-    def next_ms(self) -> int | None:
-        """When to look again: the next deadline, or the start of the span it lies in."""
-        nearest: int | None = None
-        for level, shift in enumerate(_SHIFTS):
-            keys = self._keys[level]
-            while keys:
-                ring = self._buckets[level][keys[0]]
-                if ring._after is not ring:
-                    if nearest is None or keys[0] << shift < nearest:
-                        nearest = keys[0] << shift
-                    break
-                self._drop_first(level)
-        return nearest
-
     def timers(self) -> Iterator[Kind]:
         """All timers, in no useful order: for dumps."""
         for buckets in self._buckets:
@@ -148,3 +145,7 @@ class Calendar(Generic[Kind]):
         # An emptied bucket refers to itself: cut it, or only the collector could free it.
         ring = self._buckets[level].pop(heappop(self._keys[level]))
         ring._before = ring._after = None
+        self.soonest_ms = min(
+            (keys[0] << shift for keys, shift in zip(self._keys, _SHIFTS, strict=True) if keys),
+            default=NEVER,
+        )

@@ -16,6 +16,7 @@ from workq.engine import transitions
 from workq.engine.calendar import Calendar, Timer
 from workq.engine.job import LEASED, Job, Lease, Options, Schedule
 from workq.engine.queue import Queue
+from workq.engine.split import MASK
 from workq.engine.state import State
 from workq.engine.transitions import Transition
 from workq.limits import (
@@ -63,22 +64,19 @@ class Engine(State):
         self.now_ms = now_ms
         self.wall_ms = wall_ms = now_ms + offset_ms
         self.behind = False
-        self._fire(self.expiries, now_ms)
-        self._fire(self.deadlines, now_ms)
-        self._fire(self.schedules, wall_ms)
+        if self.expiries.soonest_ms <= now_ms:
+            self._fire(self.expiries, now_ms)
+        if self.deadlines.soonest_ms <= now_ms:
+            self._fire(self.deadlines, now_ms)
+        if self.schedules.soonest_ms <= wall_ms:
+            self._fire(self.schedules, wall_ms)
 
-    def next_ms(self) -> int | None:
-        """When `advance` is wanted again at the latest, in `now_ms` terms; None for never."""
+    def next_ms(self) -> int:
+        """When `advance` is wanted again at the latest, in `now_ms` terms; `NEVER` for never."""
         if self.behind:
             return self.now_ms
-        offset_ms = self.wall_ms - self.now_ms
-        schedule_ms = self.schedules.next_ms()
-        times = (
-            self.expiries.next_ms(),
-            self.deadlines.next_ms(),
-            None if schedule_ms is None else schedule_ms - offset_ms,
-        )
-        return min((time for time in times if time is not None), default=None)
+        schedule_ms = self.schedules.soonest_ms - (self.wall_ms - self.now_ms)
+        return min(self.expiries.soonest_ms, self.deadlines.soonest_ms, schedule_ms)
 
     def _fire(
         self, calendar: Calendar[Job] | Calendar[Lease] | Calendar[Schedule], time_ms: int
@@ -104,8 +102,8 @@ class Engine(State):
 
     def find(self, job_id: bytes) -> Job | None:
         """The job of an id as it is at this instant, None if there is none."""
-        job = self.jobs.get(job_id)
-        if job is not None and self.behind:
+        job = self.jobs.parts[hash(job_id) & MASK].get(job_id)
+        if self.behind and job is not None:
             return self._catch_up(job)
         return job
 
@@ -131,7 +129,7 @@ class Engine(State):
         options: Options,
         payload: bytes,
         time_ms: int | None = None,
-    ) -> Job:
+    ) -> None:
         """Take a job in, whose id is not taken.
 
         Args:
@@ -148,7 +146,7 @@ class Engine(State):
             due_ms = max(scheduled_ms, now_ms)
             expires_ms = scheduled_ms
         expires_ms += options.ttl_ms
-        return self._insert(
+        self._insert(
             transitions.ADDED,
             job_id,
             name,
@@ -161,9 +159,10 @@ class Engine(State):
 
     def start(self, job_id: bytes, name: bytes, options: Options, payload: bytes) -> Job:
         """Take a foreground job in, whose id is not taken: it lives while its caller waits."""
-        return self._insert(
-            transitions.STARTED, job_id, name, options, payload, self.now_ms, None, None
-        )
+        self._insert(transitions.STARTED, job_id, name, options, payload, self.now_ms, None, None)
+        job = self.jobs.get(job_id)
+        assert job is not None
+        return job
 
     def head(self, name: bytes) -> Job | None:
         """The job of a queue that is next to be leased, None if there is none."""
@@ -225,8 +224,7 @@ class Engine(State):
         due_ms: int,
         expires_ms: int | None,
         time_ms: int | None,
-    ) -> Job:
-        assert job_id not in self.jobs
+    ) -> None:
         self._last_seq = seq = self._last_seq + 1
         transition = (
             kind,
@@ -243,13 +241,10 @@ class Engine(State):
         self.apply(transition)
         if kind == transitions.ADDED:
             self.commit.append(transition)
-        job = self.jobs.get(job_id)
-        assert job is not None
-        return job
 
     def _make(self, transition: Transition, job: Job) -> None:
         """Apply a transition of a job and, unless it runs in the foreground, commit it."""
-        self.apply(transition)
+        self.apply(transition, job)
         if not job.foreground:
             self.commit.append(transition)
 

@@ -44,7 +44,7 @@ STATE: Final = {
     "expiries": DERIVED,
     "deadlines": DERIVED,
     "schedules": DERIVED,
-    "counts": DERIVED,
+    "resting": DERIVED,
     "held_bytes": DERIVED,
     "now_ms": VOLATILE,
     "served": VOLATILE,

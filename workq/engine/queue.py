@@ -140,8 +140,7 @@ class Order(Generic[Item]):
         run.remove(item)
         self.size -= 1
         if not run.size:
-            if run is self._top:
-                self._top = None
+            self._top = None
             if len(self._runs) > EMPTY_RUNS_MAX:
                 del self._runs[key]
 

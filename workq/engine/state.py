@@ -8,6 +8,7 @@ looked at the state before. What kind each field is stands in `workq.engine.fiel
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from typing import Any
 
 from workq.engine import transitions
 from workq.engine.calendar import Calendar
@@ -17,6 +18,7 @@ from workq.engine.job import (
     GONE,
     LEASED,
     READY,
+    SCHEDULED,
     Job,
     Lease,
     Schedule,
@@ -35,7 +37,7 @@ class State:
         queues: every queue that has a job, by name.
         expiries, deadlines, schedules: when TTLs, leases and schedules end; the last by the
             wall clock.
-        counts: the number of jobs in each state.
+        resting: the number of jobs in each state but ready, which is what is left.
         held_bytes: payloads and results together.
         awaited: the names somebody waits for; `woken` collects their queues when a job gets
             ready there, `changed` the watched jobs that finished, came back or went. Both are
@@ -52,7 +54,7 @@ class State:
         self.expiries: Calendar[Job] = Calendar()
         self.deadlines: Calendar[Lease] = Calendar()
         self.schedules: Calendar[Schedule] = Calendar()
-        self.counts = {"scheduled": 0, "ready": 0, "leased": 0, "completed": 0, "failed": 0}
+        self.resting = {SCHEDULED: 0, LEASED: 0, COMPLETED: 0, FAILED: 0}
         self.held_bytes = 0
         self.now_ms = 0
         self.served = 0
@@ -61,13 +63,34 @@ class State:
         self.changed: list[Job] = []
         self.shifted: list[bytes] = []
 
-    def apply(self, transition: Transition) -> None:
-        """Make one durable change."""
-        _APPLY[transition[0]](self, transition)
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of jobs in each state, in the order of their life."""
+        ready = len(self.jobs) - sum(self.resting.values())
+        return {
+            SCHEDULED: self.resting[SCHEDULED],
+            READY: ready,
+            LEASED: self.resting[LEASED],
+            COMPLETED: self.resting[COMPLETED],
+            FAILED: self.resting[FAILED],
+        }
+
+    def apply(self, transition: Transition, job: Job | None = None) -> None:
+        """Make one durable change.
+
+        Args:
+            transition: what happens.
+            job: the job it happens to, from who has it at hand; else it is looked up.
+        """
+        kind = transition[0]
+        if job is None and kind != transitions.ADDED and kind != transitions.STARTED:
+            job = self.jobs.get(transition[1])
+            assert job is not None, f"no such job: {transition!r}"
+        _APPLY[kind](self, transition, job)
 
     # --- one function for each type of transition ---------------------------------------------
 
-    def _added(self, transition: Transition) -> None:
+    def _added(self, transition: Transition, _: None) -> None:
         kind, seq, job_id, name, created_ms, due_ms, expires_ms, options, time_ms, payload = (
             transition
         )
@@ -76,6 +99,7 @@ class State:
             queue = Queue(name, self.served)
             self.queues.add(name, queue)
             self.shifted.append(name)
+        foreground = kind == transitions.STARTED
         job = Job(
             seq,
             job_id,
@@ -86,9 +110,9 @@ class State:
             due_ms,
             expires_ms,
             time_ms,
-            kind == transitions.STARTED,
+            foreground,
         )
-        if not job.foreground:
+        if not foreground:
             self.seq = seq
         queue.size += 1
         self.jobs.add(job_id, job)
@@ -98,31 +122,27 @@ class State:
         if due_ms == created_ms:
             self._make_ready(job)
         else:
-            self.counts["scheduled"] += 1
+            self.resting[SCHEDULED] += 1
             queue.scheduled.add(job)
             job.schedule = Schedule(job, time_ms)
             self.schedules.set(job.schedule, self.now_ms)
 
-    def _due(self, transition: Transition) -> None:
-        job = self._job(transition)
+    def _due(self, transition: Transition, job: Job) -> None:
         self._leave(job)
         self._make_ready(job)
 
-    def _leased(self, transition: Transition) -> None:
-        _, job_id, token, deadline_ms = transition
-        job = self.jobs.get(job_id)
-        assert job is not None
+    def _leased(self, transition: Transition, job: Job) -> None:
+        _, _, token, deadline_ms = transition
         self._leave(job)
         job.attempts += 1
         job.state = LEASED
-        self.counts["leased"] += 1
+        self.resting[LEASED] += 1
         job.lease = lease = Lease(job, token, deadline_ms)
         self.deadlines.set(lease, self.now_ms)
         if not job.foreground:
             self.token = token
 
-    def _returned(self, transition: Transition) -> None:
-        job = self._job(transition)
+    def _returned(self, transition: Transition, job: Job) -> None:
         _count(job, transition[2])
         if job.lease is not None:
             self._leave(job)
@@ -130,17 +150,17 @@ class State:
             if job.watchers:
                 self.changed.append(job)
 
-    def _completed(self, transition: Transition) -> None:
-        self._finish(self._job(transition), COMPLETED, transition[2])
+    def _completed(self, transition: Transition, job: Job) -> None:
+        self._finish(job, COMPLETED, transition[2])
 
-    def _failed(self, transition: Transition) -> None:
-        job = self._job(transition)
+    def _failed(self, transition: Transition, job: Job) -> None:
         _count(job, transition[2])
         self._finish(job, FAILED, transition[3])
 
-    def _removed(self, transition: Transition) -> None:
-        job = self._job(transition)
+    def _removed(self, transition: Transition, job: Job) -> None:
         self._leave(job)
+        if job.finished:
+            self.resting[job.state] -= 1
         job.unset()
         self.jobs.remove(job.id)
         self.held_bytes -= len(job.payload) + len(job.result or b"")
@@ -155,14 +175,8 @@ class State:
 
     # --- what they share ----------------------------------------------------------------------
 
-    def _job(self, transition: Transition) -> Job:
-        job = self.jobs.get(transition[1])
-        assert job is not None, f"no such job: {transition!r}"
-        return job
-
     def _make_ready(self, job: Job) -> None:
         job.state = READY
-        self.counts["ready"] += 1
         queue = job.queue
         queue.ready.add(job)
         if queue.name in self.awaited and not queue.woken:
@@ -172,23 +186,25 @@ class State:
     def _finish(self, job: Job, state: str, result: bytes) -> None:
         self._leave(job)
         job.state = state
-        self.counts[state] += 1
+        self.resting[state] += 1
         job.result = result
         self.held_bytes += len(result)
         if job.watchers:
             self.changed.append(job)
 
     def _leave(self, job: Job) -> None:
-        """Take a job out of whatever its state has put it in."""
+        """Take a job that is not finished out of whatever its state has put it in."""
         state = job.state
-        self.counts[state] -= 1
         if state is READY:
             job.queue.ready.remove(job)
         elif state is LEASED:
             assert job.lease is not None
+            self.resting[LEASED] -= 1
             job.lease.unset()
             job.lease = None
-        elif job.schedule is not None:
+        elif state is SCHEDULED:
+            assert job.schedule is not None
+            self.resting[SCHEDULED] -= 1
             job.queue.scheduled.remove(job)
             job.schedule.unset()
             job.schedule = None
@@ -203,7 +219,7 @@ def _count(job: Job, reason: int) -> None:
         job.attempts -= 1
 
 
-_APPLY: dict[int, Callable[[State, Transition], None]] = {
+_APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,
     transitions.DUE: State._due,
     transitions.LEASED: State._leased,

@@ -42,10 +42,9 @@ class Connection(asyncio.Protocol):
             if self._lingering_bytes > LINGER_BYTES_MAX:
                 self.close()
             return
-        self._broker.receive(self.session, data)
-        self._ring.wake()
-        if not self._broker.reads_on(self.session):
+        if not self._broker.receive(self.session, data):
             self._ring.pause(self)
+        self._ring.wake()
 
     def eof_received(self) -> bool:
         """The client has closed its side, or everything: that looks alike."""
@@ -77,12 +76,15 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes, ending: int) -> None:
         """Hand bytes to the transport, then end the connection or not."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            return
+        if ending == STAY:
+            transport.write(data)
+            return
+        if transport.is_closing():
             return
         if data:
             transport.write(data)
-        if ending == STAY:
-            return
         if ending == CLOSE or not data:
             transport.close()
         elif self._lingering_bytes < 0:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
 from workq import __version__
 from workq.broker.broker import Broker
 from workq.cmdlog.log import Log, NoLog
 from workq.commands import COMMANDS
 from workq.commands.base import Facts
+from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
 from workq.server.clock import Clock
 from workq.server.connection import Connection
@@ -65,7 +65,7 @@ class Ring:
             broker.appended(self.log.append(commit))
         for session, data, ending in broker.release():
             session.peer.send(data, ending)
-        for connection in list(self.paused):
+        for connection in list(self.paused) if self.paused else ():
             if broker.reads_on(connection.session):
                 del self.paused[connection]
                 connection.set_reading(True)
@@ -74,7 +74,7 @@ class Ring:
     def _arm(self, now_ms: int) -> None:
         """See to it that the next deadline finds a turn."""
         next_ms = self.broker.next_ms()
-        if next_ms is None:
+        if next_ms >= NEVER:
             return
         if next_ms <= now_ms:
             self.wake()
@@ -96,6 +96,3 @@ class Ring:
         self.broker.facts = Facts(__version__, self._started_ms, resident_bytes())
         self._loop.call_later(SAMPLE_MS / 1000, self._sample)
         self.wake()
-
-
-Factory = Callable[[], Connection]

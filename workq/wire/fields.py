@@ -55,17 +55,17 @@ def number(low: int, high: int, error: bytes, *, signed: bool = False) -> Callab
     return read
 
 
-_ID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-NIL_ID = b"00000000-0000-0000-0000-000000000000"
-
-#: An id as it is kept and shown: the canonical form in lower case. Not yet told from the nil one.
-CANONICAL_ID = re.compile(_ID)
+#: An id as it is kept and shown: the canonical form in lower case, not the nil one.
+CANONICAL_ID = re.compile(
+    rb"(?!0{8}-0{4}-0{4}-0{4}-0{12})"
+    rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
 
 
 def read_id(word: bytes) -> bytes:
     """A job's id: the 36 characters of a UUID in either case, of any version, not nil."""
     lower = word.lower()
-    if CANONICAL_ID.fullmatch(lower) is None or lower == NIL_ID:
+    if CANONICAL_ID.fullmatch(lower) is None:
         raise Refusal(replies.INVALID_ID)
     return lower
 

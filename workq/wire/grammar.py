@@ -9,7 +9,7 @@ right, flag values as written. What a command does with its arguments is not kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from workq import limits
@@ -76,11 +76,7 @@ class Grammar:
         self._most = limits.LEASE_NAMES_MAX - 1 + len(fields) if many else len(fields)
         self._least = len(fields) - 1 if optional else len(fields)
         self._optional = optional
-        # The short way (see `workq.wire.reader`): lines that differ in their id only are read
-        # once. What follows the id, or the whole line where there is none, leads to the
-        # arguments after the id and the block's size.
         self.by_id = bool(fields) and fields[0] is JOB_ID
-        self.known: dict[bytes, tuple[Arguments, int]] = {}
 
     @property
     def usage(self) -> str:
@@ -143,6 +139,55 @@ _read_size = number(0, limits.BLOCK_DISCARD_BYTES_MAX, b"")
 Command = TypeVar("Command", bound=Grammar)
 
 
+class Table(Generic[Command]):
+    """The commands there are.
+
+    Args:
+        commands: all of them.
+
+    Attributes:
+        entries: by first word the command, or a family's commands by second word.
+        tails, lines: the short way (see `workq.wire.reader`): lines read before. By a command's
+            name and what followed the id, the command, the arguments after the id and the
+            block's size (-1 for no block); by a whole line of a command without id and block,
+            the command and its arguments.
+    """
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        self.entries: dict[bytes, Command | dict[bytes, Command]] = {}
+        self.tails: dict[bytes, dict[bytes, tuple[Command, Arguments, int]]] = {}
+        self.lines: dict[bytes, tuple[Command, Arguments]] = {}
+        for command in commands:
+            first, _, second = command.name.encode("ascii").partition(b" ")
+            if second:
+                family = self.entries.setdefault(first, {})
+                assert isinstance(family, dict)
+                family[second] = command
+            else:
+                self.entries[first] = command
+                if command.by_id:
+                    self.tails[first] = {}
+
+    def remember(self, command: Command, line: bytes, header: Header) -> None:
+        """Remember an accepted line, if it has the common form and is not too long."""
+        if len(line) > limits.KNOWN_LINE_BYTES_MAX:
+            return
+        name = command.name.encode("ascii")
+        tails = self.tails.get(name)
+        if tails is None:
+            if header.size < 0 and not command.by_id:
+                _make_room(self.lines)
+                self.lines[line] = command, header.arguments
+        elif line[: len(name) + 37] == b"%b %b" % (name, header.arguments[0]):
+            _make_room(tails)
+            tails[line[len(name) + 37 :]] = command, header.arguments[1:], header.size
+
+
+def _make_room(known: dict[bytes, Any]) -> None:
+    if len(known) >= limits.KNOWN_LINES_MAX:
+        known.clear()
+
+
 class Line(NamedTuple, Generic[Command]):
     """A line that was read: which command, None if none that is known, and the rest of it."""
 
@@ -151,17 +196,15 @@ class Line(NamedTuple, Generic[Command]):
     foreign: bool = False  # somebody speaks another protocol
 
 
-def read_line(
-    commands: Mapping[bytes, Command | Mapping[bytes, Command]], line: bytes
-) -> Line[Command]:
+def read_line(table: Table[Command], line: bytes) -> Line[Command]:
     """Read a request line without its end.
 
     Args:
-        commands: by first word the command, or a family's commands by second word.
+        table: the commands.
         line: the line.
     """
     name, *pieces = line.split(b" ")
-    entry = commands.get(name)
+    entry = table.entries.get(name)
     if entry is None and (name in _FOREIGN_WORDS or name.endswith(b":")):
         return Line(None, Header(fatal=True), foreign=True)
     words: list[bytes] = []
@@ -176,7 +219,7 @@ def read_line(
             words.append(piece)
     if entry is None:
         return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
-    if isinstance(entry, Mapping):
+    if isinstance(entry, dict):
         if not words:
             return Line(None, _refused(malformed, replies.INVALID_ARGS))
         entry = entry.get(words.pop(0))
