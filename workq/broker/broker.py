@@ -78,7 +78,8 @@ class Broker:
     def receive(self, session: Session, data: bytes) -> bool:
         """Bytes have come; return whether the ring shall read on (see `reads_on`)."""
         session.reader.feed(data)
-        if session.runnable:
+        if session.runnable or session.stalled or session.choked:
+            self._run_later(session)
             return self.reads_on(session)
         session.runnable = True
         self._runnable.append(session)
@@ -138,7 +139,7 @@ class Broker:
         if not engine.behind:
             self._end_waits()
         self._serve_sessions()
-        if engine.shifted:
+        if engine.shifted or self._waiting.shifted:
             self.names.catch_up()
         commit = engine.commit
         if commit:
@@ -182,36 +183,49 @@ class Broker:
     def _serve(self, session: Session) -> int:
         """Execute a session's requests, as many as one turn may; return the bytes in them."""
         if session.eof and session.waiter is not None:
-            self._end_wait(session.waiter)
-            self._settle()
+            self._cut_wait(session.waiter)
+        reader = session.reader
+        start = reader.at
+        if session.waiter is None and not session.ending and not session.stalled:
+            self._asking = session
+            self._requests += self._execute(session)
+        if session.lost or session.waiter is not None:
+            self._after(session)
+        elif (session.replies or session.ending) and not session.spoken and not session.ended:
+            session.spoken = True
+            self._spoken.append(session)
+        return max(reader.at - start, 0)
+
+    def _execute(self, session: Session) -> int:
+        """Execute requests of a session for which nothing speaks against it; return how many."""
         engine = self.engine
-        next_request = session.reader.next
+        reader = session.reader
+        next_request = reader.next
         said = session.replies
-        left = REQUESTS_PER_SESSION_AND_TURN_MAX
-        used_bytes = 0
         said_bytes = session.unsent_bytes
-        self._asking = session
-        while session.waiter is None and not session.ending and not session.stalled:
-            if said_bytes >= UNSENT_BYTES_MAX:
+        stop_at = reader.at + REQUEST_BYTES_PER_TURN_MAX
+        for done in range(REQUESTS_PER_SESSION_AND_TURN_MAX):
+            if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = True
-                break
-            if not left or used_bytes >= REQUEST_BYTES_PER_TURN_MAX:
+                return done
+            if reader.at >= stop_at:
                 self._run_later(session)
-                break
+                return done
             item = session.asked or next_request()
             if item is None:
                 if session.eof:
                     self._finish(session)
-                break
-            left -= 1
+                return done
             command, arguments = item
             if command is None:
                 self._refuse(session, arguments)
+                if session.ending:
+                    return done + 1
                 continue
             if engine.behind and command.overall:
                 session.asked = command, arguments
                 self._run_later(session)
-                break
+                return done
             session.asked = None
             reply = command.execute(self, *arguments)
             if isinstance(reply, bytes):
@@ -221,11 +235,10 @@ class Broker:
                 self._wait(session, reply)
             if engine.changed or engine.woken:
                 self._settle()
-            if command.block_error is not None:
-                used_bytes += len(arguments[-1])
-        self._requests += REQUESTS_PER_SESSION_AND_TURN_MAX - left
-        self._after(session)
-        return used_bytes
+            if session.ending or session.waiter is not None:
+                return done + 1
+        self._run_later(session)
+        return REQUESTS_PER_SESSION_AND_TURN_MAX
 
     def _after(self, session: Session) -> None:
         """A session's share of the turn is over."""
@@ -262,13 +275,15 @@ class Broker:
 
     def hand_out(self, job: Job) -> bytes:
         """Lease a ready job to the session that asks; return the reply that tells it so."""
-        assert self._asking is not None
-        return self._hand_out(self._asking, job)
+        session = self._asking
+        assert session is not None
+        return self._hand_out(session, job)
 
     def quit(self) -> None:
         """Close the asking session once its replies are sent."""
         assert self._asking is not None
         self._asking.ending = CLOSE
+        self._asking.reader.finish()
 
     def gauges(self) -> dict[str, int]:
         """The numbers of connections and requests, by name."""
@@ -377,6 +392,15 @@ class Broker:
             return
         self._answer(waiter, replies.TIMEOUT)
 
+    def _cut_wait(self, waiter: Waiter) -> None:
+        """End a wait because its client sends no more: what has become of its job comes first."""
+        if isinstance(waiter.wait, ResultWait):
+            self.engine.find(waiter.wait.job.id)
+            self._settle()
+        if waiter.session.waiter is waiter:
+            self._end_wait(waiter)
+            self._settle()
+
     def _give_up_wait(self, session: Session) -> None:
         """A client has sent more than is kept behind a request that waits: end it."""
         waiter = session.waiter
@@ -388,6 +412,7 @@ class Broker:
             self._settle()
         session.replies.append(replies.TOO_MUCH_INPUT)
         session.ending = LINGER
+        session.reader.finish()
 
     # --- lists --------------------------------------------------------------------------------
 

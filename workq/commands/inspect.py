@@ -140,5 +140,6 @@ COMMANDS = (
         execute=_server,
         summary="show clients, evicted jobs and when the server was started",
         details="+OK 1, then `server 3` and a line for each key.",
+        overall=True,
     ),
 )

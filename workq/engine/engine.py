@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workq.engine import transitions
-from workq.engine.calendar import Calendar, Timer
+from workq.engine.calendar import NEVER, Calendar, Timer
 from workq.engine.job import LEASED, Job, Lease, Options, Schedule
 from workq.engine.queue import Queue
 from workq.engine.split import MASK
-from workq.engine.state import State
+from workq.engine.state import APPLY, State
 from workq.engine.transitions import Transition
 from workq.limits import (
     CASCADES_PER_TURN_MAX,
@@ -75,8 +75,10 @@ class Engine(State):
         """When `advance` is wanted again at the latest, in `now_ms` terms; `NEVER` for never."""
         if self.behind:
             return self.now_ms
-        schedule_ms = self.schedules.soonest_ms - (self.wall_ms - self.now_ms)
-        return min(self.expiries.soonest_ms, self.deadlines.soonest_ms, schedule_ms)
+        soonest_ms = min(self.expiries.soonest_ms, self.deadlines.soonest_ms)
+        if self.schedules.soonest_ms == NEVER:
+            return soonest_ms
+        return min(soonest_ms, self.schedules.soonest_ms - (self.wall_ms - self.now_ms))
 
     def _fire(
         self, calendar: Calendar[Job] | Calendar[Lease] | Calendar[Schedule], time_ms: int
@@ -92,13 +94,12 @@ class Engine(State):
             self.behind = True
 
     def _fire_one(self, timer: Timer) -> None:
+        """Fire a timer that is due; of a job whose TTL has ended too, that comes first."""
         if isinstance(timer, Job):
             self._expire(timer)
-        elif isinstance(timer, Lease):
-            self._time_out(timer.job)
         else:
-            assert isinstance(timer, Schedule)
-            self._make((transitions.DUE, timer.job.id), timer.job)
+            assert isinstance(timer, Lease | Schedule)
+            self._catch_up(timer.job)
 
     def find(self, job_id: bytes) -> Job | None:
         """The job of an id as it is at this instant, None if there is none."""
@@ -108,16 +109,14 @@ class Engine(State):
         return job
 
     def _catch_up(self, job: Job) -> Job | None:
-        """Fire what is overdue of one job."""
-        if job.at_ms is not None and job.at_ms <= self.now_ms:
+        """Fire what is overdue of one job; return it, None if it is gone then."""
+        if _is_due(job, self.now_ms):
             self._expire(job)
             return None
-        timer = job.lease
-        if timer is not None and timer.at_ms is not None and timer.at_ms <= self.now_ms:
+        if _is_due(job.lease, self.now_ms):
             self._time_out(job)
-        schedule = job.schedule
-        if schedule is not None and schedule.at_ms is not None and schedule.at_ms <= self.wall_ms:
-            self._fire_one(schedule)
+        if _is_due(job.schedule, self.wall_ms):
+            self._make((transitions.DUE, job.id), job)
         return job
 
     # --- what commands ask for ----------------------------------------------------------------
@@ -166,7 +165,7 @@ class Engine(State):
 
     def head(self, name: bytes) -> Job | None:
         """The job of a queue that is next to be leased, None if there is none."""
-        queue = self.queues.get(name)
+        queue = self.queues.parts[hash(name) & MASK].get(name)
         return None if queue is None else queue.ready.first()
 
     def choose(self, names: Iterable[bytes]) -> Job | None:
@@ -238,13 +237,13 @@ class Engine(State):
             time_ms,
             payload,
         )
-        self.apply(transition)
+        APPLY[kind](self, transition, None)
         if kind == transitions.ADDED:
             self.commit.append(transition)
 
     def _make(self, transition: Transition, job: Job) -> None:
         """Apply a transition of a job and, unless it runs in the foreground, commit it."""
-        self.apply(transition, job)
+        APPLY[transition[0]](self, transition, job)  # what `apply` does, but for the look-up
         if not job.foreground:
             self.commit.append(transition)
 
@@ -258,6 +257,10 @@ class Engine(State):
             self._make((transitions.FAILED, job.id, transitions.TIMED_OUT, b""), job)
         else:
             self._make((transitions.RETURNED, job.id, transitions.TIMED_OUT), job)
+
+
+def _is_due(timer: Timer | None, time_ms: int) -> bool:
+    return timer is not None and timer.at_ms is not None and timer.at_ms <= time_ms
 
 
 def _exhausted(job: Job) -> bool:

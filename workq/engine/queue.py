@@ -63,7 +63,7 @@ class Run(Generic[Item]):
             return
         chunk = chunks[-1]
         last = chunk[-1]
-        if last.due_ms < item.due_ms or (last.due_ms == item.due_ms and last.seq < item.seq):
+        if last.due_ms <= item.due_ms and (last.seq < item.seq or last.due_ms < item.due_ms):
             if len(chunk) < CHUNK_MAX:
                 chunk.append(item)
             else:
@@ -93,6 +93,17 @@ class Run(Generic[Item]):
         del chunk[index]
         if not chunk:
             del chunks[number]
+
+    def remove_first(self, item: Item) -> bool:
+        """Take a job out if it is at the head of a run with others; return whether it was."""
+        chunk = self._chunks[0]
+        if chunk[0] is not item:
+            return False
+        self.size -= 1
+        del chunk[0]
+        if not chunk:
+            del self._chunks[0]
+        return True
 
     def first(self) -> Item:
         """The job at the head of a run that is not empty."""
@@ -135,10 +146,13 @@ class Order(Generic[Item]):
 
     def remove(self, item: Item) -> None:
         """Take a job out that is in."""
+        self.size -= 1
+        top = self._top
+        if top is not None and top.size > 1 and top.remove_first(item):
+            return
         key = -item.options.priority
         run = self._runs[key]
         run.remove(item)
-        self.size -= 1
         if not run.size:
             self._top = None
             if len(self._runs) > EMPTY_RUNS_MAX:

@@ -25,14 +25,13 @@ class SplitDict(Generic[Value]):
         parts: the dictionaries; for readers on the hottest path, who save a call.
     """
 
-    __slots__ = ("_size", "parts")
+    __slots__ = ("parts",)
 
     def __init__(self) -> None:
         self.parts: list[dict[bytes, Value]] = [{} for _ in range(DICT_SPLIT)]
-        self._size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return sum(map(len, self.parts))
 
     def __contains__(self, key: bytes) -> bool:
         return key in self.parts[hash(key) & MASK]
@@ -44,12 +43,10 @@ class SplitDict(Generic[Value]):
     def add(self, key: bytes, value: Value) -> None:
         """Set the value of a key that is not there yet."""
         self.parts[hash(key) & MASK][key] = value
-        self._size += 1
 
     def remove(self, key: bytes) -> None:
         """Take a key out that is there."""
         del self.parts[hash(key) & MASK][key]
-        self._size -= 1
 
     def values(self) -> Iterator[Value]:
         """All values, in no useful order."""

@@ -24,7 +24,7 @@ from workq.engine.job import (
     Schedule,
 )
 from workq.engine.queue import Queue
-from workq.engine.split import SplitDict
+from workq.engine.split import MASK, SplitDict
 from workq.engine.transitions import Transition
 
 
@@ -86,7 +86,7 @@ class State:
         if job is None and kind != transitions.ADDED and kind != transitions.STARTED:
             job = self.jobs.get(transition[1])
             assert job is not None, f"no such job: {transition!r}"
-        _APPLY[kind](self, transition, job)
+        APPLY[kind](self, transition, job)
 
     # --- one function for each type of transition ---------------------------------------------
 
@@ -94,7 +94,7 @@ class State:
         kind, seq, job_id, name, created_ms, due_ms, expires_ms, options, time_ms, payload = (
             transition
         )
-        queue = self.queues.get(name)
+        queue = self.queues.parts[hash(name) & MASK].get(name)
         if queue is None:
             queue = Queue(name, self.served)
             self.queues.add(name, queue)
@@ -115,7 +115,7 @@ class State:
         if not foreground:
             self.seq = seq
         queue.size += 1
-        self.jobs.add(job_id, job)
+        self.jobs.parts[hash(job_id) & MASK][job_id] = job
         self.held_bytes += len(payload)
         if expires_ms is not None:
             self.expiries.set(job, self.now_ms)
@@ -133,7 +133,7 @@ class State:
 
     def _leased(self, transition: Transition, job: Job) -> None:
         _, _, token, deadline_ms = transition
-        self._leave(job)
+        job.queue.ready.remove(job)
         job.attempts += 1
         job.state = LEASED
         self.resting[LEASED] += 1
@@ -184,7 +184,13 @@ class State:
             self.woken.append(queue)
 
     def _finish(self, job: Job, state: str, result: bytes) -> None:
-        self._leave(job)
+        lease = job.lease
+        if lease is None:
+            self._leave(job)
+        else:
+            self.resting[LEASED] -= 1
+            lease.unset()
+            job.lease = None
         job.state = state
         self.resting[state] += 1
         job.result = result
@@ -219,7 +225,8 @@ def _count(job: Job, reason: int) -> None:
         job.attempts -= 1
 
 
-_APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
+#: What each type of transition does: the one place where the durable state changes.
+APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,
     transitions.DUE: State._due,
     transitions.LEASED: State._leased,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from workq.broker.session import CLOSE, STAY
+from workq.broker.session import CLOSE
 from workq.limits import LINGER_BYTES_MAX, LINGER_MS
 
 if TYPE_CHECKING:
@@ -17,12 +17,17 @@ class Connection(asyncio.Protocol):
 
     Args:
         ring: whose connection it is.
+
+    Attributes:
+        transport: where replies go; None once the connection is gone.
+        session: what the broker knows of it.
+        reading: whether it is read from.
     """
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
         self._broker = ring.broker
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._lingering_bytes = -1  # read since the end began; -1: it has not begun
         self.reading = True
         self.session = self._broker.open()
@@ -32,7 +37,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         self._ring.connections[self] = None
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        self._transport = None
+        self.transport = None
         self._ring.connections.pop(self, None)
         self._ring.paused.pop(self, None)
         self._broker.lost(self.session)
@@ -73,19 +78,14 @@ class Connection(asyncio.Protocol):
 
     # --- what the broker asks -----------------------------------------------------------------
 
-    def send(self, data: bytes, ending: int) -> None:
-        """Hand bytes to the transport, then end the connection or not."""
-        transport = self._transport
-        if transport is None:
-            return
-        if ending == STAY:
-            transport.write(data)
-            return
-        if transport.is_closing():
+    def end(self, data: bytes, ending: int) -> None:
+        """Hand the last bytes to the transport and end the connection."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
             return
         if data:
             transport.write(data)
-        if ending == CLOSE or not data:
+        if ending == CLOSE:
             transport.close()
         elif self._lingering_bytes < 0:
             # Closing with unread input would send a reset, which may overtake the error.
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
 
     def set_reading(self, reading: bool) -> None:
         """Read from the client, or let the kernel's buffers fill."""
-        transport = self._transport
+        transport = self.transport
         if transport is None or reading == self.reading or transport.is_closing():
             return
         self.reading = reading
@@ -107,10 +107,10 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def abort(self) -> None:
         """Close the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()

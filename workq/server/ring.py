@@ -64,7 +64,10 @@ class Ring:
         if commit:
             broker.appended(self.log.append(commit))
         for session, data, ending in broker.release():
-            session.peer.send(data, ending)
+            if ending:
+                session.peer.end(data, ending)
+            elif (transport := session.peer.transport) is not None:
+                transport.write(data)
         for connection in list(self.paused) if self.paused else ():
             if broker.reads_on(connection.session):
                 del self.paused[connection]

@@ -9,13 +9,14 @@ right, flag values as written. What a command does with its arguments is not kno
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from workq import limits
 from workq.errors import Refusal
 from workq.wire import replies
-from workq.wire.fields import JOB_ID, Field, number
+from workq.wire.fields import CANONICAL_ID, JOB_ID, Field, number
 
 Arguments = tuple[Any, ...]
 
@@ -147,10 +148,13 @@ class Table(Generic[Command]):
 
     Attributes:
         entries: by first word the command, or a family's commands by second word.
-        tails, lines: the short way (see `workq.wire.reader`): lines read before. By a command's
-            name and what followed the id, the command, the arguments after the id and the
-            block's size (-1 for no block); by a whole line of a command without id and block,
-            the command and its arguments.
+        request: the short way (see `workq.wire.reader`): matches a whole line with its end. In
+            the common form of a command that takes an id its groups are the command's name, the
+            id and what follows it; else none, none, and the whole line.
+        tails: by name and by what follows the id, the command, its arguments after the id and
+            the block's size (-1 for no block), for lines read before.
+        lines: by the whole line the command and its arguments, for lines read before of commands
+            without id and block.
     """
 
     def __init__(self, commands: Iterable[Command]) -> None:
@@ -167,20 +171,31 @@ class Table(Generic[Command]):
                 self.entries[first] = command
                 if command.by_id:
                     self.tails[first] = {}
+        self.request = re.compile(
+            rb"(?:(%b) (%b))?+([^\n]*+)\n" % (b"|".join(self.tails), CANONICAL_ID.pattern)
+        )
 
     def remember(self, command: Command, line: bytes, header: Header) -> None:
-        """Remember an accepted line, if it has the common form and is not too long."""
+        """Remember an accepted line, if it has the common form and is not too long.
+
+        Args:
+            command: its command.
+            line: the line with its CR, if it has one, without the LF.
+            header: what it was read as.
+        """
         if len(line) > limits.KNOWN_LINE_BYTES_MAX:
             return
-        name = command.name.encode("ascii")
-        tails = self.tails.get(name)
-        if tails is None:
+        match = self.request.match(line + b"\n")
+        assert match is not None
+        name, job_id, rest = match.groups()
+        if name is None:
             if header.size < 0 and not command.by_id:
                 _make_room(self.lines)
-                self.lines[line] = command, header.arguments
-        elif line[: len(name) + 37] == b"%b %b" % (name, header.arguments[0]):
+                self.lines[rest] = command, header.arguments
+        elif job_id == header.arguments[0]:
+            tails = self.tails[name]
             _make_room(tails)
-            tails[line[len(name) + 37 :]] = command, header.arguments[1:], header.size
+            tails[rest] = command, header.arguments[1:], header.size
 
 
 def _make_room(known: dict[bytes, Any]) -> None:
