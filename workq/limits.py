@@ -1,8 +1,11 @@
 """Every bound of the server, each with its reason.
 
 A bound is a promise in two directions: what is within it works, and what is beyond it gets a
-documented error and costs nobody else anything. Units stand last in a name.
+documented error and costs nobody else anything. Units stand last in a name. Those that an operator
+has a reason to turn are in `Bounds`; the settings of the server make one.
 """
+
+from typing import NamedTuple
 
 # --- requests -------------------------------------------------------------------------------
 
@@ -38,6 +41,10 @@ FAILS_MAX = 255
 CURSOR_OFFSET_MAX = 2**32 - 1
 LISTED_MAX = 100
 
+#: A list of jobs ends with the job that reaches this: a hundred payloads of a megabyte would hold
+#: everybody up.
+LISTED_BYTES_MAX = 1024 * 1024
+
 #: A deadline beyond this is stored as none: it lies 285,000 years ahead, and every number below
 #: it is exact in languages whose only number is a double.
 DEADLINE_MS_MAX = 2**53
@@ -48,12 +55,15 @@ DEADLINE_MS_MAX = 2**53
 REQUESTS_PER_SESSION_AND_TURN_MAX = 64
 REQUEST_BYTES_PER_TURN_MAX = 256 * 1024
 
-#: What all connections together may have done in one turn: about 5 ms of work.
-REQUESTS_PER_TURN_MAX = 1000
+#: What all connections together may have done in one turn: about 4 ms of work.
+REQUESTS_PER_TURN_MAX = 500
 
 #: Deadlines fired in one turn (about 2 µs each), and timers moved to a finer calendar level.
 DEADLINES_PER_TURN_MAX = 1000
 CASCADES_PER_TURN_MAX = 4000
+
+#: A turn that takes longer is counted: everybody has waited for it.
+LONG_TURN_MS = 10
 
 #: Records of one turn: what one commit writes at once.
 RECORD_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
@@ -87,3 +97,38 @@ KNOWN_LINE_BYTES_MAX = 256
 #: Dictionaries are split into this many, so that none stalls the loop when it grows: one of a
 #: million ids takes 29 ms to grow, one of four thousand 0.1 ms. A power of two.
 DICT_SPLIT = 256
+
+#: What a job takes in memory beside payload and result, measured at a million of them; what
+#: `max-memory` counts for each.
+JOB_BYTES = 448
+
+#: Results may exceed `max-memory` by one part in so many: what was accepted can still be finished
+#: when nothing more is accepted.
+RESULT_RESERVE_DIVISOR = 8
+
+# --- what an operator can turn --------------------------------------------------------------
+
+
+class Bounds(NamedTuple):
+    """The bounds that are settings, as they are if nobody turns them; 0 stands for none.
+
+    Attributes:
+        line_bytes_max: a request line with its end.
+        connections_max: clients at once. Each takes about 5 KiB, and a descriptor.
+        memory_bytes_max: payloads, results and a fixed cost for each job together.
+        jobs_max: jobs in whatever state.
+        input_bytes_max: what was received of requests that are not complete, or wait behind
+            others, on all connections together.
+        request_timeout_ms: how long the bytes of one request may take to come: who sends one a
+            second must not hold a connection for ever.
+        idle_timeout_ms: how long a client may say nothing; never, as in the original: a worker
+            that is at work says nothing.
+    """
+
+    line_bytes_max: int = LINE_BYTES_MAX
+    connections_max: int = 10_000
+    memory_bytes_max: int = 0
+    jobs_max: int = 0
+    input_bytes_max: int = 256 * 1024 * 1024
+    request_timeout_ms: int = 60_000
+    idle_timeout_ms: int = 0

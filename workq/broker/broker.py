@@ -11,31 +11,32 @@ next. Nobody is overtaken: sessions take turns in the order in which their reque
 
 from __future__ import annotations
 
+from workq.broker.agenda import Agenda
 from workq.broker.gate import Gate, Send
 from workq.broker.names import KnownNames
+from workq.broker.patience import Patience
+from workq.broker.serving import Serving
 from workq.broker.session import CLOSE, LINGER, Session
-from workq.broker.waiting import Waiter, Waiting
+from workq.broker.waiting import Waiting
 from workq.commands.base import (
     Command,
     Facts,
     ResultWait,
-    Wait,
-    finished,
-    leased,
 )
 from workq.engine.engine import Engine
-from workq.engine.job import GONE, Job
+from workq.engine.job import LEASED, Job
 from workq.engine.transitions import Transition
 from workq.limits import (
-    CASCADES_PER_TURN_MAX,
-    DEADLINES_PER_TURN_MAX,
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
+    JOB_BYTES,
     RECORD_BYTES_PER_TURN_MAX,
     REQUEST_BYTES_PER_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
     REQUESTS_PER_TURN_MAX,
+    RESULT_RESERVE_DIVISOR,
     UNSENT_BYTES_MAX,
+    Bounds,
 )
 from workq.wire import replies
 from workq.wire.grammar import Table
@@ -47,13 +48,20 @@ class Broker:
     Args:
         engine: the engine.
         commands: the commands there are, in the order of their documentation.
+        bounds: what an operator can turn.
 
     Attributes:
         facts: what the ring knows of the process; the ring replaces it.
     """
 
-    def __init__(self, engine: Engine, commands: tuple[Command, ...]) -> None:
+    def __init__(
+        self, engine: Engine, commands: tuple[Command, ...], bounds: Bounds | None = None
+    ) -> None:
         self.engine = engine
+        self._bounds = bounds = bounds or Bounds()
+        self._patience = Patience(bounds)
+        self._patient = not bounds.idle_timeout_ms
+        self._draining = False
         self.commands = commands
         self.facts = Facts()
         self._table: Table[Command] = Table(commands)
@@ -61,48 +69,64 @@ class Broker:
         self.names = KnownNames(engine, self._waiting)
         engine.awaited = self._waiting.lines
         self._gate = Gate()
-        self._runnable: list[Session] = []
-        self._spoken: list[Session] = []
+        self._agenda = Agenda()
+        self._serving = Serving(engine, self._waiting, self._agenda)
         self._asking: Session | None = None  # whose request is being executed
-        self._sessions = 0
+        self._sessions: dict[Session, None] = {}
         self._requests = 0
         self._refused = 0
+        self._refused_connections = 0
 
     # --- what the ring tells ------------------------------------------------------------------
 
     def open(self) -> Session:
-        """A client has connected."""
-        self._sessions += 1
-        return Session(self._table)
+        """A client has connected. One too many is told so and is served nothing."""
+        session = Session(self._table, self._bounds.line_bytes_max)
+        refusal = b""
+        if self._draining:
+            refusal = replies.SHUTTING_DOWN
+        elif 0 < self._bounds.connections_max <= len(self._sessions):
+            refusal = replies.TOO_MANY_CONNECTIONS
+        self._sessions[session] = None
+        if refusal:
+            self._refused_connections += 1
+            session.replies.append(refusal)
+            session.ending = LINGER
+            session.reader.finish()
+            self._agenda.speak(session)
+        elif not self._patient:
+            self._agenda.run_later(session)
+        return session
 
     def receive(self, session: Session, data: bytes) -> bool:
         """Bytes have come; return whether the ring shall read on (see `reads_on`)."""
         session.reader.feed(data)
         if session.runnable or session.stalled or session.choked:
-            self._run_later(session)
+            self._agenda.run_later(session)
             return self.reads_on(session)
         session.runnable = True
-        self._runnable.append(session)
+        self._agenda.runnable.append(session)
         return True
 
     def eof(self, session: Session) -> None:
         """The client will send no more: from now on each of its waits is 0."""
         session.eof = True
-        self._run_later(session)
+        self._agenda.run_later(session)
 
     def lost(self, session: Session) -> None:
         """The connection is gone. What was received is still done; nobody is told."""
         assert not session.lost
-        self._sessions -= 1
+        del self._sessions[session]
+        self._patience.forget(session)
         session.lost = session.eof = True
         session.stalled = False
-        self._run_later(session)
+        self._agenda.run_later(session)
 
     def stall(self, session: Session, stalled: bool) -> None:
         """The client does not take its replies, or does again."""
         session.stalled = stalled
         if not stalled:
-            self._run_later(session)
+            self._agenda.run_later(session)
 
     def appended(self, position: int) -> None:
         """The last commit was handed to the log, which gave it this position."""
@@ -135,9 +159,11 @@ class Broker:
         engine = self.engine
         engine.advance(now_ms, offset_ms)
         if engine.changed or engine.woken:
-            self._settle()
+            self._serving.settle()
         if not engine.behind:
-            self._end_waits()
+            self._serving.end_waits()
+        for session in self._patience.ended(now_ms):
+            self._agenda.speak(session)
         self._serve_sessions()
         if engine.shifted or self._waiting.shifted:
             self.names.catch_up()
@@ -149,7 +175,7 @@ class Broker:
     def release(self) -> list[Send]:
         """What the ring shall send and close now, in order."""
         gate = self._gate
-        spoken = self._spoken
+        spoken = self._agenda.spoken
         if spoken:
             for session in spoken:
                 session.spoken = False
@@ -159,41 +185,50 @@ class Broker:
         for session, _, _ in sends:
             if session.choked and session.unsent_bytes < UNSENT_BYTES_MAX:
                 session.choked = False
-                self._run_later(session)
+                self._agenda.run_later(session)
         return sends
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
-        if self._runnable:
+        if self._agenda.runnable:
             return self.engine.now_ms
-        return min(self.engine.next_ms(), self._waiting.soonest_ms)
+        return min(self.engine.next_ms(), self._waiting.soonest_ms, self._patience.soonest_ms)
 
     def _serve_sessions(self) -> None:
-        sessions = self._runnable
-        self._runnable = []
+        sessions = self._agenda.runnable
+        self._agenda.runnable = []
         requests_max = self._requests + REQUESTS_PER_TURN_MAX
         bytes_left = RECORD_BYTES_PER_TURN_MAX
         for index, session in enumerate(sessions):
             if self._requests >= requests_max or bytes_left <= 0:
-                self._runnable = sessions[index:] + self._runnable
+                self._agenda.runnable = sessions[index:] + self._agenda.runnable
                 return
             session.runnable = False
             bytes_left -= self._serve(session)
 
     def _serve(self, session: Session) -> int:
         """Execute a session's requests, as many as one turn may; return the bytes in them."""
-        if session.eof and session.waiter is not None:
-            self._cut_wait(session.waiter)
+        if session.waiter is not None and (session.eof or self._draining):
+            self._serving.cut_wait(session.waiter)
         reader = session.reader
         start = reader.at
+        done = 0
         if session.waiter is None and not session.ending and not session.stalled:
             self._asking = session
-            self._requests += self._execute(session)
-        if session.lost or session.waiter is not None:
-            self._after(session)
+            done = self._execute(session)
+            self._requests += done
+        if (
+            session.waiter is not None
+            or session.lost
+            or reader.unfinished
+            or session.input_bytes
+            or self._draining
+            or not self._patient
+        ):
+            self._after(session, done > 0)
         elif (session.replies or session.ending) and not session.spoken and not session.ended:
             session.spoken = True
-            self._spoken.append(session)
+            self._agenda.spoken.append(session)
         return max(reader.at - start, 0)
 
     def _execute(self, session: Session) -> int:
@@ -209,7 +244,7 @@ class Broker:
                 session.choked = True
                 return done
             if reader.at >= stop_at:
-                self._run_later(session)
+                self._agenda.run_later(session)
                 return done
             item = session.asked or next_request()
             if item is None:
@@ -224,36 +259,45 @@ class Broker:
                 continue
             if engine.behind and command.overall:
                 session.asked = command, arguments
-                self._run_later(session)
+                self._agenda.run_later(session)
                 return done
             session.asked = None
+            if self._draining and not command.closing:
+                said.append(replies.SHUTTING_DOWN)
+                continue
             reply = command.execute(self, *arguments)
             if isinstance(reply, bytes):
                 said.append(reply)
                 said_bytes += len(reply)
             else:
-                self._wait(session, reply)
+                self._serving.wait(session, reply, self._draining)
             if engine.changed or engine.woken:
-                self._settle()
+                self._serving.settle()
             if session.ending or session.waiter is not None:
                 return done + 1
-        self._run_later(session)
+        self._agenda.run_later(session)
         return REQUESTS_PER_SESSION_AND_TURN_MAX
 
-    def _after(self, session: Session) -> None:
-        """A session's share of the turn is over."""
+    def _after(self, session: Session, heard: bool) -> None:
+        """A session's share of the turn is over, and not all of its requests are answered."""
         if session.lost:
             session.replies.clear()
             session.leases_told = 0
             for job_id, token in session.undelivered:
                 self.engine.give_back(job_id, token)
             session.undelivered.clear()
-            self._settle()
+            self._serving.settle()
             return
         if session.waiter is not None and session.reader.pending > INPUT_BYTES_MAX:
-            self._give_up_wait(session)
+            self._cut_off(session, replies.TOO_MUCH_INPUT)
+        elif not session.ending:
+            error = self._patience.look_at(session, self.engine.now_ms, heard)
+            if error:
+                self._cut_off(session, error)
+            elif self._draining:
+                self._close_if_idle(session)
         if session.replies or (session.ending and not session.ended):
-            self._speak(session)
+            self._agenda.speak(session)
 
     def _refuse(self, session: Session, reply: bytes) -> None:
         """Answer a request that could not be read."""
@@ -277,151 +321,94 @@ class Broker:
         """Lease a ready job to the session that asks; return the reply that tells it so."""
         session = self._asking
         assert session is not None
-        return self._hand_out(session, job)
+        return self._serving.hand_out(session, job)
+
+    def growth_refused(self, payload_bytes: int) -> bytes | None:
+        """The error that a job with so large a payload gets instead of being taken in; None if
+        it may be."""
+        bounds = self._bounds
+        engine = self.engine
+        if 0 < bounds.jobs_max <= engine.size:
+            return replies.OUT_OF_MEMORY
+        if bounds.memory_bytes_max:
+            used_bytes = engine.held_bytes + (engine.size + 1) * JOB_BYTES + payload_bytes
+            if used_bytes > bounds.memory_bytes_max:
+                return replies.OUT_OF_MEMORY
+        return None
+
+    def result_fits(self, result_bytes: int) -> bool:
+        """Whether there is room for so large a result: more than for payloads, so that what was
+        taken in can be finished."""
+        memory_bytes_max = self._bounds.memory_bytes_max
+        if not memory_bytes_max:
+            return True
+        engine = self.engine
+        used_bytes = engine.held_bytes + engine.size * JOB_BYTES + result_bytes
+        return used_bytes <= memory_bytes_max + memory_bytes_max // RESULT_RESERVE_DIVISOR
 
     def quit(self) -> None:
         """Close the asking session once its replies are sent."""
         assert self._asking is not None
-        self._asking.ending = CLOSE
+        self._asking.ending = LINGER  # more may be on its way: no reset shall overtake the reply
         self._asking.reader.finish()
 
     def gauges(self) -> dict[str, int]:
         """The numbers of connections and requests, by name."""
         return {
-            "connections": self._sessions,
+            "connections": len(self._sessions),
             "waiting": self._waiting.size,
             "known-names": len(self.names),
             "requests": self._requests,
             "refused-requests": self._refused,
+            "refused-connections": self._refused_connections,
+            "input-bytes": self._patience.input_bytes,
         }
 
-    # --- waiting ------------------------------------------------------------------------------
+    # --- ends ---------------------------------------------------------------------------------
 
-    def _wait(self, session: Session, wait: Wait) -> None:
-        """Let the request of a session wait; one that may not wait is answered at once."""
-        now_ms = self.engine.now_ms
-        waiter = Waiter(session, wait, now_ms + wait.wait_ms)
-        self._waiting.add(waiter, now_ms)
-        if session.eof or not wait.wait_ms:
-            self._settle()
-            if session.waiter is waiter:
-                self._end_wait(waiter)
-
-    def _settle(self) -> None:
-        """Serve those whose job has changed or come, until nothing changes any more.
-
-        While the engine is behind, nobody is handed a job: the head of a queue may be overdue
-        itself, and one that should be before it may be unfired.
-        """
-        engine = self.engine
-        while engine.changed or (engine.woken and not engine.behind):
-            changed, engine.changed = engine.changed, []
-            for job in changed:
-                self._tell(job)
-            if engine.behind:
-                continue
-            woken, engine.woken = engine.woken, []
-            for queue in woken:
-                queue.woken = False
-                self._serve_line(queue.name)
-
-    def _tell(self, job: Job) -> None:
-        """Tell those who wait for a job's result what became of it."""
-        if job.watchers is None:
-            return
-        watchers: list[Waiter] = list(job.watchers)
-        if job.state is GONE:
-            for waiter in watchers:
-                self._answer(waiter, replies.NOT_FOUND)
-        elif job.finished:
-            reply = finished(job)
-            for waiter in watchers:
-                self._answer(waiter, reply)
-            if job.foreground:
-                self.engine.delete(job)
-        else:  # its lease has ended; whose wait was over before has waited for that
-            for waiter in watchers:
-                if waiter.over:
-                    self._end_wait(waiter)
-
-    def _serve_line(self, name: bytes) -> None:
-        """Hand out what is ready in a queue to those who wait for it."""
-        while (first := self._waiting.first(name)) is not None:
-            job = self.engine.head(name)
-            if job is None:
-                return
-            waiter = first[0]
-            self._answer(waiter, self._hand_out(waiter.session, job))
-
-    def _hand_out(self, session: Session, job: Job) -> bytes:
-        token = self.engine.lease(job)
-        session.undelivered.append((job.id, token))
-        session.leases_told += 1
-        return leased(job)
-
-    def _answer(self, waiter: Waiter, reply: bytes) -> None:
-        """Answer a request that has waited; what is behind it can go on."""
-        self._waiting.remove(waiter)
-        session = waiter.session
-        session.replies.append(reply)
-        self._speak(session)
-        self._run_later(session)
-
-    def _end_waits(self) -> None:
-        """End the waits whose time is over, as many as one turn may."""
-        now_ms = self.engine.now_ms
-        for _ in range(DEADLINES_PER_TURN_MAX):
-            waiter = self._waiting.ended(now_ms, CASCADES_PER_TURN_MAX)
-            if waiter is None:
-                break
-            self._end_wait(waiter)
-        if self.engine.changed:
-            self._settle()
-
-    def _end_wait(self, waiter: Waiter) -> None:
-        """End a wait: at its time, or because its client sends no more."""
-        wait = waiter.wait
-        if isinstance(wait, ResultWait) and wait.caller:
-            job = wait.job
-            if job.lease is not None:
-                waiter.over = True  # its worker may still finish it in this lease
-                waiter.unset()
-                return
-            self._answer(waiter, replies.TIMEOUT)
-            self.engine.delete(job)
-            return
-        self._answer(waiter, replies.TIMEOUT)
-
-    def _cut_wait(self, waiter: Waiter) -> None:
-        """End a wait because its client sends no more: what has become of its job comes first."""
-        if isinstance(waiter.wait, ResultWait):
-            self.engine.find(waiter.wait.job.id)
-            self._settle()
-        if waiter.session.waiter is waiter:
-            self._end_wait(waiter)
-            self._settle()
-
-    def _give_up_wait(self, session: Session) -> None:
-        """A client has sent more than is kept behind a request that waits: end it."""
+    def _cut_off(self, session: Session, error: bytes) -> None:
+        """End a session whose input is too much, whatever it waits for."""
         waiter = session.waiter
-        assert waiter is not None
-        self._waiting.remove(waiter)
-        wait = waiter.wait
-        if isinstance(wait, ResultWait) and wait.caller:
-            self.engine.delete(wait.job)
-            self._settle()
-        session.replies.append(replies.TOO_MUCH_INPUT)
+        if waiter is not None:
+            self._waiting.remove(waiter)
+            if isinstance(waiter.wait, ResultWait) and waiter.wait.caller:
+                self.engine.delete(waiter.wait.job)
+                self._serving.settle()
+        session.replies.append(error)
         session.ending = LINGER
         session.reader.finish()
 
-    # --- lists --------------------------------------------------------------------------------
+    # --- shutting down ------------------------------------------------------------------------
 
-    def _run_later(self, session: Session) -> None:
-        if not session.runnable:
-            session.runnable = True
-            self._runnable.append(session)
+    @property
+    def drained(self) -> bool:
+        """Whether every client is gone."""
+        return not self._sessions
 
-    def _speak(self, session: Session) -> None:
-        if not session.spoken:
-            session.spoken = True
-            self._spoken.append(session)
+    def drain(self) -> None:
+        """Begin to shut down: waits end, who has nothing to ask is closed, and what is served is
+        what lets jobs under way come to their end. A `run` whose job a worker has waits for it."""
+        self._draining = True
+        for session in self._sessions:
+            self._agenda.run_later(session)
+
+    def end(self) -> None:
+        """End all that is left: who still waits gets `-TIMEOUT`, and every session is closed."""
+        for session in self._sessions:
+            waiter = session.waiter
+            if waiter is not None:
+                self._serving.answer(waiter, replies.TIMEOUT)
+            if not session.ending:
+                session.ending = CLOSE
+                session.reader.finish()
+            if not session.ended:
+                self._agenda.speak(session)
+
+    def _close_if_idle(self, session: Session) -> None:
+        """Close a session of which nothing is under way, and on which nobody waits."""
+        if session.waiter is not None or session.reader.pending:
+            return
+        if any(job.state is LEASED for job in session.serving):
+            return
+        session.ending = CLOSE
+        session.reader.finish()

@@ -43,6 +43,7 @@ class KnownNames:
     def mention(self, name: bytes) -> None:
         """Remember a name, as an accepted command named it."""
         if name not in self._engine.queues and name not in self._waiting.lines:
+            self.catch_up()  # or a name in use again could still count as idle
             self._place(name)
 
     def listed(self, offset: int, limit: int) -> list[bytes]:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from workq.broker.waiting import Waiter
 from workq.commands.base import Command
+from workq.engine.calendar import Timer
+from workq.engine.job import Job
 from workq.wire.grammar import Table
 from workq.wire.reader import Reader
 
@@ -15,8 +17,8 @@ CLOSE: Final = 1
 LINGER: Final = 2  # after an error, in a way that lets the error arrive
 
 
-class Session:
-    """The requests of one client and the replies to it.
+class Session(Timer):
+    """The requests of one client and the replies to it; as a timer the end of patience with it.
 
     Attributes:
         peer: the ring's own; the broker never looks at it.
@@ -26,6 +28,8 @@ class Session:
         undelivered: the leases (id and token) in replies not yet handed to the transport; they
             are undone when the connection is lost before. `leases_told` of them, the last, are
             in `replies`.
+        serving: the foreground jobs it was handed and that may still be leased: while the server
+            shuts down, their callers wait for it.
         waiter: what the current request waits for; nothing behind it starts meanwhile.
         asked: a request that was read, and put off to a later turn.
         eof: whether the client will send no more.
@@ -34,6 +38,8 @@ class Session:
         choked: whether it has so many replies unsent that no further request starts.
         ending: how it ends once its replies are sent; `STAY` for not.
         ended: whether the ring has been asked to end it.
+        half_sent: whether it is timed because a request has come in part.
+        input_bytes: what `Patience` has counted of its input.
         runnable, spoken: whether it stands in the broker's list of that name.
     """
 
@@ -43,12 +49,15 @@ class Session:
         "ended",
         "ending",
         "eof",
+        "half_sent",
+        "input_bytes",
         "leases_told",
         "lost",
         "peer",
         "reader",
         "replies",
         "runnable",
+        "serving",
         "spoken",
         "stalled",
         "undelivered",
@@ -56,13 +65,15 @@ class Session:
         "waiter",
     )
 
-    def __init__(self, table: Table[Command]) -> None:
+    def __init__(self, table: Table[Command], line_bytes_max: int = 0) -> None:
+        super().__init__(None)
         self.peer: Any = None
-        self.reader: Reader[Command] = Reader(table)
+        self.reader: Reader[Command] = Reader(table, line_bytes_max)
         self.replies: list[bytes] = []
         self.unsent_bytes = 0
         self.undelivered: list[tuple[bytes, int]] = []
         self.leases_told = 0
+        self.serving: list[Job] = []
         self.waiter: Waiter | None = None
         self.asked: tuple[Command, Any] | None = None
         self.eof = False
@@ -71,5 +82,7 @@ class Session:
         self.choked = False
         self.ending = STAY
         self.ended = False
+        self.half_sent = False
+        self.input_bytes = 0
         self.runnable = False
         self.spoken = False

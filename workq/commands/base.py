@@ -27,11 +27,15 @@ class Facts(NamedTuple):
         version: of the server.
         started_ms: when it began to listen, as Unix time.
         memory_bytes: resident memory.
+        long_turns: turns of the loop that took longer than `LONG_TURN_MS`.
+        longest_turn_us: how long the longest one took, in microseconds.
     """
 
     version: str = ""
     started_ms: int = 0
     memory_bytes: int = 0
+    long_turns: int = 0
+    longest_turn_us: int = 0
 
 
 class Names(Protocol):
@@ -64,6 +68,15 @@ class Desk(Protocol):
 
     def hand_out(self, job: Job) -> bytes:
         """Lease a ready job to the asking session; return the reply that tells it so."""
+        ...
+
+    def growth_refused(self, payload_bytes: int) -> bytes | None:
+        """The error that a job with so large a payload gets instead of being taken in; None if
+        it may be."""
+        ...
+
+    def result_fits(self, result_bytes: int) -> bool:
+        """Whether there is room for so large a result."""
         ...
 
     def quit(self) -> None:
@@ -139,6 +152,7 @@ class Command(Grammar):
         details: what the replies mean, more lines for `help <command>`.
         overall: whether it looks at queues as a whole, so that it must wait while deadlines that
             have come are not all fired.
+        closing: whether it is still served while the server shuts down.
     """
 
     def __init__(
@@ -155,6 +169,7 @@ class Command(Grammar):
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
         overall: bool = False,
+        closing: bool = False,
     ) -> None:
         super().__init__(
             name,
@@ -169,3 +184,4 @@ class Command(Grammar):
         self.summary = summary
         self.details = details
         self.overall = overall
+        self.closing = closing

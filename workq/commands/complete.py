@@ -13,6 +13,8 @@ def execute(desk: Desk, job_id: bytes, result: bytes) -> bytes:
         return replies.NOT_FOUND
     if job.finished:
         return replies.DUPLICATE_RESULT
+    if result and not desk.result_fits(len(result)):
+        return replies.OUT_OF_MEMORY
     engine.complete(job, result)
     return replies.OK
 
@@ -23,5 +25,8 @@ COMMAND = Command(
     block_error=replies.INVALID_PAYLOAD_SIZE,
     execute=execute,
     summary="finish a job with success; <size> bytes of result follow on the next line",
-    details="+OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already.",
+    details="""\
++OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
+-SERVER-ERROR Out of memory when a result of this size cannot be kept.""",
+    closing=True,
 )

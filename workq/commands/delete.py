@@ -20,4 +20,5 @@ COMMAND = Command(
     execute=execute,
     summary="remove a job, whatever its state",
     details="+OK or -NOT-FOUND.",
+    closing=True,
 )

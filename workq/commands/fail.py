@@ -13,6 +13,8 @@ def execute(desk: Desk, job_id: bytes, result: bytes) -> bytes:
         return replies.NOT_FOUND
     if job.finished:
         return replies.DUPLICATE_RESULT
+    if result and not desk.result_fits(len(result)):
+        return replies.OUT_OF_MEMORY
     engine.fail(job, result)
     return replies.OK
 
@@ -25,5 +27,7 @@ COMMAND = Command(
     summary="report a failure; <size> bytes of result follow on the next line",
     details="""\
 With max-fails the job returns to its queue until so many failures; otherwise it is finished.
-+OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already.""",
++OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
+-SERVER-ERROR Out of memory when a result of this size cannot be kept.""",
+    closing=True,
 )

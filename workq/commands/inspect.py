@@ -8,6 +8,7 @@ from typing import Any
 from workq.commands.base import Command, Desk
 from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
 from workq.engine.queue import Order
+from workq.limits import LISTED_BYTES_MAX
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, LIMIT, OFFSET, QUEUE_NAME
 
@@ -53,7 +54,15 @@ def _job(desk: Desk, job_id: bytes) -> bytes:
 
 
 def _listed(order: Order[Job], offset: int, limit: int) -> bytes:
-    return replies.counted([_job_block(job) for job in islice(order.from_offset(offset), limit)])
+    """The jobs of a list, no more of them than fit into one reply; one at least."""
+    blocks: list[bytes] = []
+    size = 0
+    for job in islice(order.from_offset(offset), limit):
+        blocks.append(_job_block(job))
+        size += len(blocks[-1])
+        if size >= LISTED_BYTES_MAX:
+            break
+    return replies.counted(blocks)
 
 
 def _jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:

@@ -17,15 +17,12 @@ def execute(desk: Desk, wait: JobWait) -> Reply:
     """Hand out the job that is next; else wait for it, first come, first served."""
     engine = desk.engine
     names = wait.names
-    if len(names) == 1:
-        job = engine.head(names[0])
-    else:
-        job = engine.choose(names)
+    job = engine.head(names[0]) if len(names) == 1 else engine.choose(names)
+    if job is None or len(names) > 1:  # a single queue with a job is known anyway
         for name in names:
             desk.names.mention(name)
     if job is not None:
         return desk.hand_out(job)
-    desk.names.mention(names[0])
     return wait if wait.wait_ms else replies.TIMEOUT
 
 

@@ -23,4 +23,5 @@ COMMAND = Command(
     details="""\
 +OK 1, then `<id> <1|0> <size>` (1 completed, 0 failed) and the result.
 -TIMEOUT when it is not finished, -NOT-FOUND when it is gone.""",
+    closing=True,
 )

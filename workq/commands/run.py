@@ -21,6 +21,8 @@ def execute(
     engine = desk.engine
     if engine.find(job_id) is not None:
         return replies.DUPLICATE_JOB
+    if (refusal := desk.growth_refused(len(payload))) is not None:
+        return refusal
     job = engine.start(job_id, name, options, payload)
     return ResultWait(job, wait_ms, caller=True)
 

@@ -11,8 +11,10 @@ def execute(desk: Desk) -> bytes:
         ("version", desk.facts.version.encode("ascii")),
         ("uptime-ms", engine.wall_ms - desk.facts.started_ms),
         ("memory-bytes", desk.facts.memory_bytes),
+        ("long-turns", desk.facts.long_turns),
+        ("longest-turn-us", desk.facts.longest_turn_us),
         ("queues", len(engine.queues)),
-        ("jobs", len(engine.jobs)),
+        ("jobs", engine.size),
     ]
     pairs += [(f"jobs-{state}", count) for state, count in engine.counts.items()]
     pairs += [

@@ -66,5 +66,6 @@ def rest(state: State) -> dict[str, Any]:
         "deadlines": sorted((lease.at_ms, lease.job.id) for lease in state.deadlines.timers()),
         "schedules": sorted((timer.at_ms, timer.job.id) for timer in state.schedules.timers()),
         "counts": dict(state.counts),
+        "size": state.size,
         "held_bytes": state.held_bytes,
     }

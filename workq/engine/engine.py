@@ -61,6 +61,8 @@ class Engine(State):
         TTLs first, then TTRs, then schedules, so that one instant has one outcome.
         """
         assert now_ms >= self.now_ms, "now_ms never steps back"
+        if self.behind:  # what has come by the wall clock has come, though it steps back now
+            offset_ms = self.wall_ms - self.now_ms
         self.now_ms = now_ms
         self.wall_ms = wall_ms = now_ms + offset_ms
         self.behind = False

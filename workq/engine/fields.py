@@ -45,6 +45,7 @@ STATE: Final = {
     "deadlines": DERIVED,
     "schedules": DERIVED,
     "resting": DERIVED,
+    "size": DERIVED,
     "held_bytes": DERIVED,
     "now_ms": VOLATILE,
     "served": VOLATILE,

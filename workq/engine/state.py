@@ -38,6 +38,7 @@ class State:
         expiries, deadlines, schedules: when TTLs, leases and schedules end; the last by the
             wall clock.
         resting: the number of jobs in each state but ready, which is what is left.
+        size: how many jobs there are.
         held_bytes: payloads and results together.
         awaited: the names somebody waits for; `woken` collects their queues when a job gets
             ready there, `changed` the watched jobs that finished, came back or went. Both are
@@ -55,6 +56,7 @@ class State:
         self.deadlines: Calendar[Lease] = Calendar()
         self.schedules: Calendar[Schedule] = Calendar()
         self.resting = {SCHEDULED: 0, LEASED: 0, COMPLETED: 0, FAILED: 0}
+        self.size = 0
         self.held_bytes = 0
         self.now_ms = 0
         self.served = 0
@@ -66,7 +68,7 @@ class State:
     @property
     def counts(self) -> dict[str, int]:
         """The number of jobs in each state, in the order of their life."""
-        ready = len(self.jobs) - sum(self.resting.values())
+        ready = self.size - sum(self.resting.values())
         return {
             SCHEDULED: self.resting[SCHEDULED],
             READY: ready,
@@ -116,6 +118,7 @@ class State:
             self.seq = seq
         queue.size += 1
         self.jobs.parts[hash(job_id) & MASK][job_id] = job
+        self.size += 1
         self.held_bytes += len(payload)
         if expires_ms is not None:
             self.expiries.set(job, self.now_ms)
@@ -163,6 +166,7 @@ class State:
             self.resting[job.state] -= 1
         job.unset()
         self.jobs.remove(job.id)
+        self.size -= 1
         self.held_bytes -= len(job.payload) + len(job.result or b"")
         job.state = GONE
         queue = job.queue

@@ -18,9 +18,13 @@ class Clock:
         self.offset_ms = 0
         self.sample()
 
+    def now_ns(self) -> int:
+        """The time that never steps back, in nanoseconds."""
+        return self._base_ns + _elapsed_ns()
+
     def now_ms(self) -> int:
         """The time that never steps back."""
-        return (self._base_ns + _elapsed_ns()) // 1_000_000
+        return self.now_ns() // 1_000_000
 
     def sample(self) -> None:
         """Look at the wall clock; `offset_ms` tells from then on what it is ahead."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from workq.broker.session import CLOSE
+from workq.broker.session import CLOSE, Session
 from workq.limits import LINGER_BYTES_MAX, LINGER_MS
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ class Connection(asyncio.Protocol):
         self._broker = ring.broker
         self.transport: asyncio.Transport | None = None
         self._lingering_bytes = -1  # read since the end began; -1: it has not begun
+        self._eof = False
         self.reading = True
-        self.session = self._broker.open()
-        self.session.peer = self
+        self.session: Session
 
     # --- what asyncio tells -------------------------------------------------------------------
 
@@ -39,6 +39,9 @@ class Connection(asyncio.Protocol):
         """The connection stands."""
         self.transport = cast(asyncio.Transport, transport)
         self._ring.connections[self] = None
+        self.session = self._broker.open()
+        self.session.peer = self
+        self._ring.wake()
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -53,6 +56,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has closed its side, or everything: that looks alike."""
+        self._eof = True
         if self._lingering_bytes >= 0:
             return False
         self._broker.eof(self.session)
@@ -65,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._ring.connections.pop(self, None)
         self._ring.paused.pop(self, None)
         self._broker.lost(self.session)
+        self.session.peer = None  # or only the collector could free both
         self._ring.wake()
 
     def pause_writing(self) -> None:
@@ -85,7 +90,7 @@ class Connection(asyncio.Protocol):
             return
         if data:
             transport.write(data)
-        if ending == CLOSE:
+        if ending == CLOSE or self._eof:
             transport.close()
         elif self._lingering_bytes < 0:
             # Closing with unread input would send a reset, which may overtake the error.

@@ -17,28 +17,42 @@ from workq.commands import COMMANDS
 from workq.commands.base import Facts
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
+from workq.limits import LONG_TURN_MS, Bounds
 from workq.server.clock import Clock
 from workq.server.connection import Connection
-from workq.server.process import resident_bytes
+from workq.server.process import collect_young, resident_bytes
 
 #: How often the wall clock and the process's memory are looked at.
 SAMPLE_MS = 1000
 
 
 class Ring:
-    """A server within a running event loop."""
+    """A server within a running event loop.
 
-    def __init__(self) -> None:
+    Args:
+        bounds: what an operator can turn.
+
+    Attributes:
+        connections: those that stand.
+        paused: those of them that are not read from.
+        drained: set when, after `drain`, the last client is gone.
+    """
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
         self.clock = Clock()
-        self.broker = Broker(Engine(), COMMANDS)
+        self.broker = Broker(Engine(), COMMANDS, bounds)
         self.log: Log = NoLog(self.broker.safe)
         self.connections: dict[Connection, None] = {}
         self.paused: dict[Connection, None] = {}
+        self.drained = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._awake = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
         self._started_ms = time.time_ns() // 1_000_000
+        self._draining = False
+        self._long_turns = 0
+        self._longest_turn_ns = 0
         self._sample()
 
     def connection(self) -> Connection:
@@ -56,10 +70,22 @@ class Ring:
         connection.set_reading(False)
         self.paused[connection] = None
 
+    def drain(self) -> None:
+        """Begin to shut down; see `Broker.drain`."""
+        self._draining = True
+        self.broker.drain()
+        self.wake()
+
+    def end(self) -> None:
+        """End what `drain` has left; see `Broker.end`."""
+        self.broker.end()
+        self.wake()
+
     def _turn(self) -> None:
         self._awake = False
         broker = self.broker
-        now_ms = self.clock.now_ms()
+        start_ns = self.clock.now_ns()
+        now_ms = start_ns // 1_000_000
         commit = broker.turn(now_ms, self.clock.offset_ms)
         if commit:
             broker.appended(self.log.append(commit))
@@ -73,6 +99,14 @@ class Ring:
                 del self.paused[connection]
                 connection.set_reading(True)
         self._arm(now_ms)
+        if self._draining and broker.drained:
+            self.drained.set()
+        collect_young()
+        took_ns = self.clock.now_ns() - start_ns
+        if took_ns > self._longest_turn_ns:
+            self._longest_turn_ns = took_ns
+        if took_ns > LONG_TURN_MS * 1_000_000:
+            self._long_turns += 1
 
     def _arm(self, now_ms: int) -> None:
         """See to it that the next deadline finds a turn."""
@@ -96,6 +130,12 @@ class Ring:
 
     def _sample(self) -> None:
         self.clock.sample()
-        self.broker.facts = Facts(__version__, self._started_ms, resident_bytes())
+        self.broker.facts = Facts(
+            __version__,
+            self._started_ms,
+            resident_bytes(),
+            self._long_turns,
+            self._longest_turn_ns // 1000,
+        )
         self._loop.call_later(SAMPLE_MS / 1000, self._sample)
         self.wake()

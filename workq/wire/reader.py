@@ -32,8 +32,10 @@ class Reader(Generic[Command]):
 
     Args:
         table: the commands there are.
+        line_bytes_max: how long a line with its end may be; 0 for `LINE_BYTES_MAX`.
 
     Attributes:
+        unfinished: whether the last call of `next` left something that is not a whole request.
         at: how much of the piece that is being cut has been made into requests.
         ended: whether nothing more will be read, whatever comes.
         silent: whether it ended because the other side speaks another protocol.
@@ -41,6 +43,7 @@ class Reader(Generic[Command]):
 
     __slots__ = (
         "_data",
+        "_line_bytes_max",
         "_lines",
         "_match",
         "_more",
@@ -56,10 +59,12 @@ class Reader(Generic[Command]):
         "at",
         "ended",
         "silent",
+        "unfinished",
     )
 
-    def __init__(self, table: Table[Command]) -> None:
+    def __init__(self, table: Table[Command], line_bytes_max: int = 0) -> None:
         self._table = table
+        self._line_bytes_max = line_bytes_max or limits.LINE_BYTES_MAX
         self._tails = table.tails
         self._lines = table.lines
         self._match = table.request.match
@@ -73,6 +78,7 @@ class Reader(Generic[Command]):
         self._size_error = b""  # of the block that is being read or skipped
         self._refusal: bytes | None = None  # the reply due after a skipped block
         self._unknown = 0
+        self.unfinished = False
         self.ended = False
         self.silent = False
 
@@ -100,8 +106,10 @@ class Reader(Generic[Command]):
             if at:  # let go of what was read
                 self._data = b""
                 self.at = 0
+            self.unfinished = self._skip >= 0
             return None
         if self._want > len(data) - at + len(self._more):
+            self.unfinished = True
             return None  # its line was read before; it waits for its block
         # The short way: a whole request whose line is known, but for the id.
         match = self._match(data, at)
@@ -139,7 +147,9 @@ class Reader(Generic[Command]):
             if item is not None:
                 return item
             if not self._join():
-                break
+                self.unfinished = True
+                return None
+        self.unfinished = False
         return None
 
     def finish(self) -> bytes:
@@ -152,8 +162,8 @@ class Reader(Generic[Command]):
         data = self._data
         at = self.at
         end = data.find(b"\n", at)
-        if end < 0 or end - at >= limits.LINE_BYTES_MAX:
-            if end >= 0 or len(data) - at >= limits.LINE_BYTES_MAX:
+        if end < 0 or end - at >= self._line_bytes_max:
+            if end >= 0 or len(data) - at >= self._line_bytes_max:
                 return self._give_up(replies.LINE_TOO_LONG)
             return None
         crlf = end > at and data[end - 1] == _CR
@@ -256,7 +266,7 @@ class Reader(Generic[Command]):
             enough = rest + len(more) >= self._want
         else:
             enough = (
-                more.find(b"\n", self._searched) >= 0 or rest + len(more) >= limits.LINE_BYTES_MAX
+                more.find(b"\n", self._searched) >= 0 or rest + len(more) >= self._line_bytes_max
             )
             self._searched = len(more)
         if not (enough and more):

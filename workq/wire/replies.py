@@ -40,7 +40,13 @@ INVALID_WAIT_TIMEOUT: Final = _error("CLIENT-ERROR Invalid wait timeout")
 INVALID_CURSOR_OFFSET: Final = _error("CLIENT-ERROR Invalid cursor offset")
 INVALID_LIMIT: Final = _error("CLIENT-ERROR Invalid limit")
 DUPLICATE_JOB: Final = _error("CLIENT-ERROR Duplicate job")
+REQUEST_TIMEOUT: Final = _error("CLIENT-ERROR Request timeout")
+IDLE_TIMEOUT: Final = _error("CLIENT-ERROR Idle timeout")
 DUPLICATE_RESULT: Final = _error("CLIENT-ERROR Duplicate result")
+
+TOO_MANY_CONNECTIONS: Final = _error("SERVER-ERROR Too many connections")
+OUT_OF_MEMORY: Final = _error("SERVER-ERROR Out of memory")
+SHUTTING_DOWN: Final = _error("SERVER-ERROR Shutting down")
 
 
 def counted(entries: list[bytes]) -> bytes:

@@ -1,0 +1,148 @@
+"""What may be replied to which request, as `docs/protocol.md` tells it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from workq.wire import replies
+
+_CUT_SHORT = frozenset((replies.TIMEOUT, replies.TOO_MUCH_INPUT))
+_NOT_FOUND = frozenset((replies.NOT_FOUND,))
+
+#: The errors of each command beside those of its line.
+ERRORS: Final[dict[str, frozenset[bytes]]] = {
+    "add": frozenset((replies.DUPLICATE_JOB,)),
+    "schedule": frozenset((replies.DUPLICATE_JOB, replies.INVALID_TIME)),
+    "run": frozenset((replies.DUPLICATE_JOB,)) | _NOT_FOUND | _CUT_SHORT,
+    "lease": _CUT_SHORT,
+    "complete": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND,
+    "fail": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND,
+    "result": _NOT_FOUND | _CUT_SHORT,
+    "delete": _NOT_FOUND,
+    "inspect job": _NOT_FOUND,
+    "inspect jobs": _NOT_FOUND,
+    "inspect scheduled-jobs": _NOT_FOUND,
+    "inspect queue": _NOT_FOUND,
+    "help": _NOT_FOUND,
+}
+PLAIN: Final = frozenset(("add", "schedule", "complete", "fail", "delete", "ping", "quit"))
+
+#: The commands that wait, and which of their arguments tells how long.
+WAITING: Final = {"lease": 0, "run": 3, "result": 1}
+JOB_KEYS: Final = [
+    b"name", b"ttr", b"ttl", b"payload-size", b"payload", b"max-attempts", b"attempts",
+    b"max-fails", b"fails", b"priority", b"state", b"created",
+]  # fmt: skip
+
+_ID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_FINISHED = re.compile(rb"\+OK 1\r\n(%b) ([01]) (\d+)\r\n" % _ID)
+_LEASED = re.compile(rb"\+OK 1\r\n(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)\r\n" % _ID)
+_COUNT = re.compile(rb"\+OK (\d+)\r\n")
+_LINE = re.compile(rb"([^ \r\n]+) ([^\r\n]*)\r\n")
+
+#: An entry of keys and values: its head, the keys, the values by key.
+Entry = tuple[bytes, list[bytes], dict[bytes, bytes]]
+
+
+def check_reply(name: str, arguments: Any, reply: bytes) -> None:
+    """Hold a reply against the request it answers.
+
+    Args:
+        name: the command's name, empty for a request that could not be read.
+        arguments: the command's arguments, or the error of a request that could not be read.
+        reply: the reply.
+    """
+    if name == "":
+        assert reply == arguments
+    elif reply[:1] == b"-":
+        assert reply in replies.ERRORS.values()
+        assert reply in ERRORS.get(name, ())
+    elif name in PLAIN:
+        assert reply == replies.OK
+    elif name == "lease":
+        match = _LEASED.match(reply)
+        assert match
+        assert match[2] in arguments[0].names
+        _check_block(reply, match.end(), int(match[4]))
+    elif name in WAITING:
+        match = _FINISHED.match(reply)
+        assert match
+        assert match[1] == arguments[0]
+        _check_block(reply, match.end(), int(match[3]))
+    elif name == "help":
+        match = _COUNT.match(reply)
+        assert match
+        assert reply.count(b"\r\n") == 1 + int(match[1])
+    else:
+        _check_entries(name, arguments, entries(reply))
+
+
+def finished(reply: bytes) -> tuple[bytes, int, bytes] | None:
+    """Of a reply that tells a result: the id, whether it is a success, and the result."""
+    match = _FINISHED.match(reply)
+    return None if match is None else (match[1], int(match[2]), reply[match.end() : -2])
+
+
+def is_lease(reply: bytes) -> bool:
+    """Whether a reply hands a job out."""
+    return _LEASED.match(reply) is not None
+
+
+def entries(reply: bytes) -> list[Entry]:
+    """The entries of a reply to `inspect` or `stats`; there is nothing else in it."""
+    match = _COUNT.match(reply)
+    assert match
+    at = match.end()
+    found: list[Entry] = []
+    for _ in range(int(match[1])):
+        match = _LINE.match(reply, at)
+        assert match
+        head, count, at = match[1], int(match[2]), match.end()
+        keys: list[bytes] = []
+        values: dict[bytes, bytes] = {}
+        for _ in range(count):
+            if keys[-1:] == [b"payload-size"]:  # the one value that may be anything
+                end = at + len(b"payload ") + int(values[b"payload-size"])
+                keys.append(b"payload")
+                values[b"payload"] = reply[at + len(b"payload ") : end]
+                assert reply[at:end].startswith(b"payload ")
+                assert reply[end : end + 2] == b"\r\n"
+                at = end + 2
+                continue
+            match = _LINE.match(reply, at)
+            assert match
+            keys.append(match[1])
+            values[match[1]] = match[2]
+            at = match.end()
+        found.append((head, keys, values))
+    assert at == len(reply)
+    return found
+
+
+def _check_block(reply: bytes, at: int, size: int) -> None:
+    assert len(reply) == at + size + 2
+    assert reply.endswith(b"\r\n")
+
+
+def _check_entries(name: str, arguments: Any, found: list[Entry]) -> None:
+    if name == "inspect job":
+        assert [head for head, _, _ in found] == [arguments[0]]
+    if name in ("inspect jobs", "inspect scheduled-jobs"):
+        assert all(values[b"name"] == arguments[0] for _, _, values in found)
+    if name in ("inspect job", "inspect jobs", "inspect scheduled-jobs"):
+        for _, keys, _ in found:
+            assert keys in (JOB_KEYS, [*JOB_KEYS, b"time"])
+    if name in ("inspect jobs", "inspect scheduled-jobs", "inspect queues"):
+        assert len(found) <= arguments[-1]
+    if name in ("inspect queue", "inspect queues"):
+        assert all(keys == [b"ready-len", b"scheduled-len"] for _, keys, _ in found)
+    if name == "inspect queue":
+        assert [head for head, _, _ in found] == [arguments[0]]
+    if name == "inspect queues":
+        heads = [head for head, _, _ in found]
+        assert heads == sorted(set(heads))
+    if name == "inspect server":
+        assert found[0][1] == [b"active-clients", b"evicted-jobs", b"started"]
+    if name in ("stats", "inspect server"):
+        assert [head for head, _, _ in found] == [name.removeprefix("inspect ").encode()]

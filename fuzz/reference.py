@@ -1,0 +1,300 @@
+"""What a stream of requests means, read as `docs/protocol.md` tells it and as simply as can be.
+
+It knows the whole stream at once, keeps nothing and shares no code with `workq.wire` but the texts
+of the errors: where the two differ, one of them is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from workq import limits
+from workq.wire import replies
+
+#: A request that was read, as (command's name, arguments), or ("", error reply).
+Item = tuple[str, Any]
+
+
+class Reading(NamedTuple):
+    """What a stream turned out to be.
+
+    Attributes:
+        items: the requests in it.
+        ends: for each item where its request ends; -1 if it is not there, or the stream ends
+            with it.
+        ended: whether nothing behind it is read.
+        silent: whether it ended because the other side speaks another protocol.
+        cut_off: the error for a request that was cut off, empty if none is due.
+    """
+
+    items: list[Item]
+    ends: list[int]
+    ended: bool = False
+    silent: bool = False
+    cut_off: bytes = b""
+
+
+class Form(NamedTuple):
+    """The form of a request: its fields, the flags it knows, and the error of its block."""
+
+    fields: str = ""
+    flags: str = ""
+    block: bytes | None = None
+    least: int = -1  # positional words; -1: as many as fields
+    many: bool = False
+
+
+_PAYLOAD = replies.INVALID_PAYLOAD_SIZE
+FORMS: Final = {
+    "add": Form("id name ttr ttl", "priority max-attempts max-fails", _PAYLOAD),
+    "schedule": Form("id name ttr ttl time", "priority max-attempts max-fails", _PAYLOAD),
+    "run": Form("id name ttr wait-timeout", "priority", _PAYLOAD),
+    "lease": Form("name wait-timeout", many=True),
+    "complete": Form("id", block=_PAYLOAD),
+    "fail": Form("id", block=replies.INVALID_RESULT_SIZE),
+    "result": Form("id wait-timeout"),
+    "delete": Form("id"),
+    "inspect job": Form("id"),
+    "inspect jobs": Form("name cursor-offset limit"),
+    "inspect scheduled-jobs": Form("name cursor-offset limit"),
+    "inspect queue": Form("name"),
+    "inspect queues": Form("cursor-offset limit"),
+    "inspect server": Form(),
+    "stats": Form(),
+    "ping": Form(),
+    "help": Form("command", least=0),
+    "quit": Form(),
+}
+NUMBERS: Final = {
+    "ttr": (1, 86_400_000, replies.INVALID_TTR),
+    "ttl": (1, 2**64 - 1, replies.INVALID_TTL),
+    "wait-timeout": (0, 86_400_000, replies.INVALID_WAIT_TIMEOUT),
+    "cursor-offset": (0, 4_294_967_295, replies.INVALID_CURSOR_OFFSET),
+    "limit": (1, 100, replies.INVALID_LIMIT),
+    "priority": (-2_147_483_648, 2_147_483_647, replies.INVALID_PRIORITY),
+    "max-attempts": (0, 255, replies.INVALID_MAX_ATTEMPTS),
+    "max-fails": (0, 255, replies.INVALID_MAX_FAILS),
+}
+FOREIGN: Final = frozenset(b"GET POST PUT HEAD PATCH OPTIONS DELETE CONNECT TRACE".split())
+FIRST_WORDS: Final = frozenset(name.partition(" ")[0].encode() for name in FORMS)
+
+
+class Refused(Exception):
+    """A request is refused; the text is the reply."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+class Ended(Exception):
+    """The stream cannot be followed any further, after this reply."""
+
+    def __init__(self, reply: bytes, silent: bool = False) -> None:
+        super().__init__(reply)
+        self.reply = reply
+        self.silent = silent
+
+
+class CutOff(Exception):
+    """The stream is over within a request; this reply is due for it."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+def read(stream: bytes, line_bytes_max: int) -> Reading:
+    """Read a whole stream, of which no line may be longer than this, its end included."""
+    items: list[Item] = []
+    ends: list[int] = []
+    at = unknown = 0
+    while True:
+        try:
+            line, crlf, at = _line(stream, at, line_bytes_max)
+            first = line.split(b" ")[0]
+            unknown = 0 if first in FIRST_WORDS else unknown + 1
+            if unknown and (first in FOREIGN or first.endswith(b":")):
+                raise Ended(b"", silent=True)
+            if unknown >= limits.UNKNOWN_COMMANDS_IN_A_ROW_MAX:
+                raise Ended(b"", silent=True)
+            at = _request(line, crlf, stream, at, items)
+            ends.append(at)
+        except Ended as ended:
+            items.append(("", ended.reply))
+            ends += [-1] * (len(items) - len(ends))
+            return Reading(items, ends, ended=True, silent=ended.silent)
+        except CutOff as cut_off:
+            ends += [-1] * (len(items) - len(ends))
+            return Reading(items, ends, cut_off=cut_off.reply)
+
+
+def _line(stream: bytes, at: int, line_bytes_max: int) -> tuple[bytes, bool, int]:
+    """The line that begins somewhere, whether it ends in CRLF, and where the next one begins."""
+    end = stream.find(b"\n", at, at + line_bytes_max)
+    if end < 0:
+        if len(stream) - at >= line_bytes_max:
+            raise Ended(replies.LINE_TOO_LONG)
+        raise CutOff(b"")
+    line = stream[at:end]
+    crlf = line.endswith(b"\r")
+    return (line[:-1] if crlf else line), crlf, end + 1
+
+
+def _request(line: bytes, crlf: bool, stream: bytes, at: int, items: list[Item]) -> int:
+    """Read one request, whose block would begin at a place; return where it ends."""
+    name, words, flags, malformed = _split(line)
+    if malformed:
+        early: bytes | None = replies.INVALID_FLAGS
+    else:
+        early = replies.UNKNOWN_COMMAND if name is None else None
+    if name == "":
+        early = early or replies.INVALID_ARGS
+    if not name:
+        assert early is not None
+        items.append(("", early))
+        return at
+    form = FORMS[name]
+    fields = form.fields.split()
+    most = limits.LEASE_NAMES_MAX + 1 if form.many else len(fields)
+    least = len(fields) if form.least < 0 else form.least
+    has_block = form.block is not None
+    if not least <= len(words) - has_block <= most:
+        early = early or replies.INVALID_ARGS
+        if has_block:
+            raise Ended(early)
+    if early is None and not {key for key, _ in flags} <= set(form.flags.encode().split()):
+        early = replies.INVALID_ARGS
+    block = b""
+    if form.block is not None:
+        early, block, at = _block(form.block, words.pop(), crlf, stream, at, early, items)
+    elif early is not None:
+        items.append(("", early))
+    if early is None:
+        try:
+            arguments = _arguments(name, form, words, flags)
+        except Refused as refused:
+            items.append(("", refused.reply))
+        else:
+            items.append((name, (*arguments, block) if has_block else arguments))
+    return at
+
+
+def _split(line: bytes) -> tuple[str | None, list[bytes], list[tuple[bytes, bytes]], bool]:
+    """A line's command (None if unknown, empty if incomplete), words, flags, and whether a flag
+    is malformed or repeated."""
+    first, *pieces = line.split(b" ")
+    is_flag = re.compile(rb"-[^=]*=", re.DOTALL).match
+    words = [piece for piece in pieces if piece and not is_flag(piece)]
+    flags = []
+    for piece in pieces:
+        if is_flag(piece):
+            key, _, value = piece[1:].partition(b"=")
+            flags.append((key, value))
+    malformed = not all(key and value for key, value in flags)
+    malformed = malformed or len({key for key, _ in flags}) < len(flags)
+    name = first.decode("latin-1")
+    if name == "inspect":
+        if not words:
+            return "", words, flags, malformed
+        name += " " + words.pop(0).decode("latin-1")
+    elif " " in name:
+        return None, words, flags, malformed
+    return (name if name in FORMS else None), words, flags, malformed
+
+
+def _block(
+    error: bytes,
+    word: bytes,
+    crlf: bool,
+    stream: bytes,
+    at: int,
+    early: bytes | None,
+    items: list[Item],
+) -> tuple[bytes | None, bytes, int]:
+    """Read a request's block; return the error that was told before it, it, and its end."""
+    try:
+        size = _number(word, 0, limits.BLOCK_DISCARD_BYTES_MAX, error, signed=False)
+    except Refused:
+        raise Ended(early or error) from None
+    if size > limits.BLOCK_BYTES_MAX:
+        early = early or error
+    told = early is not None
+    if told:
+        items.append(("", early))
+    end = at + size
+    if len(stream) < end:
+        raise CutOff(b"" if told else error)
+    behind = stream[end : end + 2]
+    if behind == b"\r\n":
+        return early, stream[at:end], end + 2
+    if behind[:1] == b"\n" and not crlf:
+        return early, stream[at:end], end + 1
+    if behind in (b"", b"\r"):
+        raise CutOff(b"" if told else error)
+    raise Ended(b"" if told else error)
+
+
+def _arguments(
+    name: str, form: Form, words: list[bytes], flags: list[tuple[bytes, bytes]]
+) -> tuple[Any, ...]:
+    """The values of a request's words and flags, in the form in which its command gets them."""
+    fields = form.fields.split()
+    if form.many:
+        fields = fields[:1] * (len(words) - 1) + fields[1:]
+    values = [_value(field, word) for field, word in zip(fields, words, strict=False)]
+    options = {key.decode(): _value(key.decode(), value) for key, value in flags}
+    priority = options.get("priority", 0)
+    more = (priority, options.get("max-attempts", 0), options.get("max-fails", 0))
+    if name == "add":
+        return values[0], values[1], (values[2], values[3], *more)
+    if name == "schedule":
+        return values[0], values[1], values[4], (values[2], values[3], *more)
+    if name == "run":
+        return values[0], values[1], (values[2], 0, priority, 0, 0), values[3]
+    if name == "lease":
+        return ((tuple(dict.fromkeys(values[:-1])), values[-1]),)
+    return tuple(values)
+
+
+def _value(field: str, word: bytes) -> Any:
+    if field in NUMBERS:
+        low, high, error = NUMBERS[field]
+        return _number(word, low, high, error, signed=field == "priority")
+    if field == "id":
+        if not re.fullmatch(rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", word):
+            raise Refused(replies.INVALID_ID)
+        if not word.strip(b"0-"):
+            raise Refused(replies.INVALID_ID)
+        return word.lower()
+    if field == "name":
+        if not re.fullmatch(rb"[a-zA-Z0-9_.-]+", word) or len(word) > 255:
+            raise Refused(replies.INVALID_NAME)
+        return word
+    if field == "time":
+        return _time(word)
+    return word
+
+
+def _number(word: bytes, low: int, high: int, error: bytes, *, signed: bool) -> int:
+    if not re.fullmatch(rb"[+-]?[0-9]+" if signed else rb"[0-9]+", word):
+        raise Refused(error)
+    sign = -1 if word[:1] == b"-" else 1
+    digits = word.lstrip(b"+-").lstrip(b"0") or b"0"
+    if len(digits) > 30 or not low <= sign * int(digits) <= high:
+        raise Refused(error)
+    return sign * int(digits)
+
+
+def _time(word: bytes) -> int:
+    if not re.fullmatch(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,9})?Z", word):
+        raise Refused(replies.INVALID_TIME)
+    seconds, _, fraction = word.decode()[:-1].partition(".")
+    try:
+        moment = datetime.strptime(seconds + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        raise Refused(replies.INVALID_TIME) from None
+    since = moment - datetime.strptime("1970+0000", "%Y%z")
+    return since // timedelta(milliseconds=1) + int((fraction + "000")[:3])

@@ -1,0 +1,19 @@
+# Included by the Makefile above.
+.PHONY: fuzz fuzz-keep
+
+ATHERIS := 3.0.0
+TARGET ?= reader
+TIME ?= 600
+FUZZ := build/fuzz/$(TARGET)
+
+fuzz: $(VENV)/.fuzz ## Search for mistakes for TIME=600 seconds: TARGET=reader or TARGET=broker
+	$(BIN)/python -m fuzz.seeds $(TARGET) $(FUZZ)
+	PYTHONHASHSEED=0 $(BIN)/python -m fuzz.run $(TARGET) $(FUZZ) -max_total_time=$(TIME) $(ARGS)
+
+fuzz-keep: $(VENV)/.test ## Renew fuzz/corpus from what `make fuzz` has found for TARGET=…
+	$(BIN)/python -m fuzz.keep $(TARGET) $(FUZZ)
+
+# Not among the dependency groups: it is large, and nothing but `make fuzz` needs it.
+$(VENV)/.fuzz: $(VENV)/.test fuzz/targets.mk
+	$(PIP) install atheris==$(ATHERIS)
+	@touch $@

@@ -1,0 +1,442 @@
+"""A broker, its clients, its clock and its log as the ring would show them, and what must hold.
+
+`World` does what `workq.server` does, on virtual time: it reads from a client while the broker
+lets it, has a turn when something has come, hands the commit to a log that may lag, does what
+`release` asks, and looks at everything after each turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from fuzz.forms import WAITING, check_reply, finished, is_lease
+from fuzz.reader import Forgetful
+from fuzz.rebuild import check_derived
+from fuzz.reference import Item
+from fuzz.watched import Law, Watched
+from workq import limits
+from workq.broker.broker import Broker
+from workq.broker.session import STAY, Session
+from workq.broker.waiting import Waiter
+from workq.commands import COMMANDS
+from workq.commands.base import Command, Facts, JobWait
+from workq.engine import dump
+from workq.engine.calendar import NEVER
+from workq.engine.state import State
+from workq.wire import replies
+from workq.wire.reader import Reader
+
+#: 2030-01-01T00:00:00Z, when every world begins, and when both of its clocks stand still.
+START_MS: Final = 1_893_456_000_000
+END_MS: Final = 9_000_000_000_000
+
+#: More turns than this without time passing are a broker that never comes to rest.
+TURNS_MAX: Final = 5000
+
+DAY_MS: Final = 86_400_000
+
+
+class Chunk(NamedTuple):
+    """What a session said in one turn.
+
+    Attributes:
+        position: of the commit that must be safe before it leaves.
+        data: its replies.
+        ending: how the connection ends after them.
+        tokens: of the leases in it.
+    """
+
+    position: int
+    data: bytes
+    ending: int
+    tokens: list[int]
+
+
+class Peer:
+    """A client and its connection.
+
+    Attributes:
+        session: what the broker has of it.
+        shadow: reads what the session reads, in general, to know what was asked.
+        asked: the requests, as far as they were read by the broker or not.
+        answered: how many of them have their reply.
+        asked_ms, answered_ms: when each request had come; when the last reply was made.
+        waiting: the request that waits, and since which turn; None if there is none.
+        chunks: what was said and has not left.
+        delivered, told: the tokens of leases in replies that have left; in all replies.
+        sent: what the client has sent and the ring has not read yet.
+        piece_max: the longest piece that the ring has read.
+        shut: whether the client sends no more; `heard_shut` whether the broker knows.
+        paused: whether the ring does not read.
+        ending: how the broker has ended it.
+    """
+
+    def __init__(self, session: Session, shadow: Reader[Command]) -> None:
+        self.session = session
+        session.peer = self
+        self.shadow = shadow
+        self.asked: list[Item] = []
+        self.answered = 0
+        self.asked_ms: list[int] = []
+        self.answered_ms = 0
+        self.waiting: tuple[Waiter, int] | None = None
+        self.chunks: deque[Chunk] = deque()
+        self.delivered: set[int] = set()
+        self.told: set[int] = set()
+        self.sent: deque[bytes] = deque()
+        self.piece_max = 0
+        self.shut = False
+        self.heard_shut = False
+        self.paused = False
+        self.ending = STAY
+
+    def note_received(self, piece: bytes, now_ms: int) -> None:
+        """Find out what is asked with a piece."""
+        self.shadow.feed(piece)
+        while (item := self.shadow.next()) is not None:
+            command, arguments = item
+            if command is not None:
+                self.asked.append((command.name, arguments))
+            elif arguments:
+                self.asked.append(("", arguments))
+        self.asked_ms += [now_ms] * (len(self.asked) - len(self.asked_ms))
+
+    def note_end(self, now_ms: int) -> None:
+        """The stream is over: an error may be due for what was cut off."""
+        if not self.shadow.ended and not any(name == "quit" for name, _ in self.asked):
+            cut_off = self.shadow.finish()
+            if cut_off:
+                self.asked.append(("", cut_off))
+                self.asked_ms.append(now_ms)
+
+
+class World:
+    """All of it.
+
+    Attributes:
+        now_ms, offset_ms: the two times.
+        lagging: whether the log becomes safe only when it is told to.
+        peers: every client that is still of interest.
+    """
+
+    def __init__(self) -> None:
+        self.engine = Watched()
+        self.broker = Broker(self.engine, COMMANDS)
+        self.broker.facts = Facts("1.2.3", START_MS, 4096)
+        self.now_ms = START_MS
+        self.offset_ms = 0
+        self.lagging = False
+        self.peers: list[Peer] = []
+        self._position = 0
+        self._safe = 0
+        self._law = Law()
+        self._replica = State()
+        self._turns = 0
+        self._tokens = 0  # leases looked at so far
+        self.turn()
+
+    # --- what clients, clock and log do -----------------------------------------------------------
+
+    def open(self) -> Peer:
+        """A client connects."""
+        peer = Peer(self.broker.open(), Reader(Forgetful(COMMANDS)))
+        self.peers.append(peer)
+        return peer
+
+    def send(self, peer: Peer, data: bytes) -> None:
+        """A client sends, unless it has said that it will not."""
+        if data and not peer.shut:
+            peer.sent.append(data)
+            self._read(peer)
+
+    def shut(self, peer: Peer) -> None:
+        """A client half-closes."""
+        peer.shut = True
+        self._read(peer)
+
+    def lose(self, peer: Peer) -> None:
+        """A connection is gone."""
+        if not peer.session.lost:
+            self.broker.lost(peer.session)
+            peer.sent.clear()
+
+    def stall(self, peer: Peer, stalled: bool) -> None:
+        """A client takes its replies no longer, or again."""
+        if not peer.session.lost:
+            self.broker.stall(peer.session, stalled)
+
+    def hang_up(self) -> None:
+        """Close the connections that the broker has ended; not those that still have to write."""
+        for peer in self.peers:
+            if peer.ending != STAY and not peer.session.stalled:
+                self.lose(peer)
+
+    def catch_up(self, positions: int) -> None:
+        """The log comes nearer to being safe; all of it with 0, and then it lags no longer."""
+        self.lagging = positions > 0
+        if self.lagging:
+            self._safe = min(self._safe + positions - 1, self._position)
+            self.broker.safe(self._safe)
+
+    def pass_time(self, ms: int) -> None:
+        """Let time pass, without a turn."""
+        wall_ms = min(self.now_ms + self.offset_ms + ms, END_MS)
+        self.now_ms = min(self.now_ms + ms, END_MS)
+        self.offset_ms = wall_ms - self.now_ms
+
+    def step_wall(self, ms: int) -> None:
+        """Somebody sets the wall clock."""
+        wall_ms = min(max(self.now_ms + self.offset_ms + ms, 0), END_MS)
+        self.offset_ms = wall_ms - self.now_ms
+
+    def _read(self, peer: Peer) -> None:
+        """Read from a client what the broker lets the ring read."""
+        session = peer.session
+        while peer.sent and not peer.paused:
+            piece = peer.sent.popleft()
+            if peer.ending != STAY or session.lost:
+                continue  # the ring lingers, and throws away what it reads
+            if not session.runnable:
+                bound = _pending_max(session) + peer.piece_max
+                assert session.reader.pending <= bound, "input without a bound"
+            peer.piece_max = max(peer.piece_max, len(piece))
+            if session.ending == STAY:
+                peer.note_received(piece, self.now_ms)
+            peer.paused = not self.broker.receive(session, piece)
+        if peer.shut and not peer.sent and not peer.paused and not peer.heard_shut:
+            peer.heard_shut = True
+            if peer.ending == STAY and not session.lost:
+                peer.note_end(self.now_ms)
+                self.broker.eof(session)
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Have turns until none is wanted at this instant."""
+        for _ in range(TURNS_MAX):
+            self.turn()
+            paused = [peer for peer in self.peers if peer.paused]
+            for peer in paused:
+                if self.broker.reads_on(peer.session):
+                    peer.paused = False
+                    self._read(peer)
+            if self.broker.next_ms() > self.now_ms:
+                self._check_rest()
+                return
+        raise AssertionError("the broker does not come to rest")
+
+    def walk(self, ms: int, turns_max: int) -> None:
+        """Let time pass, with a turn whenever one is wanted, but for too many."""
+        until_ms = self.now_ms + ms
+        for _ in range(turns_max):
+            next_ms = self.broker.next_ms()
+            if next_ms > min(until_ms, END_MS):
+                break
+            self.pass_time(max(next_ms - self.now_ms, 0))
+            self.rest()
+        self.pass_time(until_ms - self.now_ms)
+        self.rest()
+
+    def turn(self) -> bool:
+        """One turn as the ring has it; return whether anything came of it."""
+        broker = self.broker
+        commit = broker.turn(self.now_ms, self.offset_ms)
+        self._law.judge(commit, self.now_ms, self.now_ms + self.offset_ms)
+        self._replica.now_ms = self.now_ms
+        for transition in commit:
+            self._replica.apply(transition)
+        if commit:
+            self._position += 1
+            broker.appended(self._position)
+        if not self.lagging:
+            self._safe = self._position
+            broker.safe(self._safe)
+        for peer in self.peers:
+            self._hear(peer)
+        self._check_turn()
+        sends = broker.release()
+        for session, data, ending in sends:
+            self._take(session.peer, data, ending)
+        for peer in self.peers:
+            if not peer.session.lost and peer.chunks:
+                assert peer.chunks[0].position > self._safe, "a reply is held without need"
+        return bool(commit or sends)
+
+    def _hear(self, peer: Peer) -> None:
+        """Look at what a session has said in this turn."""
+        session = peer.session
+        said = session.replies
+        if not session.spoken:
+            assert not said, "something was said and nobody is told"
+            return
+        if session.lost:
+            return
+        for reply in said:
+            self._check_reply(peer, reply)
+        leases = session.undelivered[len(session.undelivered) - session.leases_told :]
+        tokens = [token for _, token in leases]
+        told = [reply for reply in said if is_lease(reply)]
+        assert told == [self.engine.leases[token] for token in tokens]
+        assert not peer.told & set(tokens)
+        peer.told |= set(tokens)
+        chunk = Chunk(self._position, b"".join(said), session.ending, tokens)
+        if not session.ended:
+            peer.chunks.append(chunk)
+        else:
+            assert not said, "something is said after the end"
+
+    def _check_reply(self, peer: Peer, reply: bytes) -> None:
+        """Hold the next reply of a session against the request it answers."""
+        assert peer.answered < len(peer.asked), "more replies than requests"
+        name, arguments = peer.asked[peer.answered]
+        check_reply(name, arguments, reply)
+        if name in WAITING:
+            result = finished(reply)
+            if result:
+                assert result in self.engine.results or result in self._law.results
+            if reply == replies.TIMEOUT and not peer.heard_shut:
+                wait_ms = arguments[0].wait_ms if name == "lease" else arguments[WAITING[name]]
+                asked_ms = max(peer.asked_ms[peer.answered], peer.answered_ms)
+                assert self.now_ms >= asked_ms + wait_ms, "a wait has ended early"
+        peer.answered += 1
+        peer.answered_ms = self.now_ms
+
+    def _take(self, peer: Peer, data: bytes, ending: int) -> None:
+        """Look at what leaves, and do what the ring does with it."""
+        assert not peer.session.lost, "something is sent to nobody"
+        assert peer.ending == STAY, "something is sent after the end"
+        chunk = peer.chunks.popleft()
+        assert (data, ending) == (chunk.data, chunk.ending)
+        assert chunk.position <= self._safe, "a reply leaves before it is safe"
+        peer.delivered |= set(chunk.tokens)
+        peer.ending = ending
+
+    # --- what must hold ---------------------------------------------------------------------------
+
+    def _check_turn(self) -> None:
+        """What holds after each turn, before its replies leave."""
+        engine = self.engine
+        if not engine.behind:
+            for peer in self.peers:
+                waiter = peer.session.waiter
+                if waiter is not None and isinstance(waiter.wait, JobWait):
+                    for name in waiter.wait.names:
+                        assert engine.head(name) is None, "somebody waits for a job that is ready"
+        held = {token for peer in self.peers for _, token in peer.session.undelivered}
+        new = list(engine.leases)[self._tokens :]
+        self._tokens += len(new)
+        assert held | engine.given_back >= set(new), "a lease was told to nobody"
+        self._check_turns_taken(new)
+        told = [peer.told for peer in self.peers if peer.told]
+        assert len(set().union(*told)) == sum(map(len, told)), "a lease was told to two"
+        for peer in self.peers:
+            assert not peer.delivered & engine.given_back, "a lease that arrived was undone"
+
+    def _check_turns_taken(self, tokens: list[int]) -> None:
+        """First come, first served; a job of a name does not go past those who waited for it."""
+        self._turns += 1
+        before = {id(peer): peer.waiting for peer in self.peers}
+        for peer in self.peers:
+            waiter = peer.session.waiter
+            if waiter is None:
+                peer.waiting = None
+            elif peer.waiting is None or peer.waiting[0] is not waiter:
+                peer.waiting = waiter, self._turns
+        for peer in self.peers:
+            waited = before[id(peer)]
+            since = self._turns if waited is None else waited[1]
+            for token in peer.told.intersection(tokens):
+                name = self.engine.leases[token].split(b" ", 3)[2]
+                for other in self.peers:
+                    if other.waiting is not None and other.waiting[1] < since:
+                        assert name not in _awaited(other.session), "somebody is overtaken"
+
+    def _check_rest(self) -> None:
+        """What holds when nothing is left to do at this instant."""
+        engine = self.engine
+        assert not engine.behind
+        soonest_ms = NEVER
+        for job in engine.jobs.values():
+            if job.at_ms is not None:
+                soonest_ms = min(soonest_ms, job.at_ms)
+            if job.lease is not None and job.lease.at_ms is not None:
+                soonest_ms = min(soonest_ms, job.lease.at_ms)
+            if job.schedule is not None and job.schedule.at_ms is not None:
+                soonest_ms = min(soonest_ms, job.schedule.at_ms - self.offset_ms)
+        for peer in self.peers:
+            waiter = peer.session.waiter
+            if waiter is not None and not waiter.over and waiter.at_ms is not None:
+                soonest_ms = min(soonest_ms, waiter.at_ms)
+            self._check_peer_at_rest(peer)
+        assert self.now_ms < self.broker.next_ms() <= soonest_ms, "something is overdue"
+        self._check_state()
+        assert not self.turn(), "rest is no rest"
+        assert self.broker.next_ms() > self.now_ms
+        self.peers = [peer for peer in self.peers if not _is_over(peer)]
+
+    def _check_peer_at_rest(self, peer: Peer) -> None:
+        """Everything that was asked is answered, or there is a reason."""
+        session = peer.session
+        if session.lost:
+            assert session.ending != STAY or session.waiter is not None, "requests are left undone"
+            assert not session.undelivered, "a lease that nobody got stands"
+            return
+        assert session.asked is None
+        if session.ending == STAY and session.waiter is None:
+            behind = session.stalled or (session.choked and peer.chunks)
+            assert behind or peer.answered == len(peer.asked), "a request has no reply"
+        if session.waiter is not None:
+            assert peer.asked[peer.answered][0] in WAITING
+            if peer.heard_shut:
+                assert session.waiter.over, "the wait of a client that is gone"
+
+    def _check_state(self) -> None:
+        """The derived state follows from the durable one, and that from the commits."""
+        engine = self.engine
+        check_derived(engine)
+        assert dump.durable(self._replica) == dump.durable(engine)
+        gauges = self.broker.gauges()
+        waiting = sum(peer.session.waiter is not None for peer in self.peers)
+        assert gauges["waiting"] == waiting
+        assert gauges["connections"] == sum(not peer.session.lost for peer in self.peers)
+        known = {name for peer in self.peers for name in _awaited(peer.session)}
+        known |= {queue.name for queue in engine.queues.values()}
+        listed = self.broker.names.listed(0, 10_000)
+        assert listed == sorted(set(listed))
+        assert known <= set(listed)
+        assert len(listed) == gauges["known-names"]
+
+    def check_end(self) -> None:
+        """What holds once all clients are gone and everything they waited for is over."""
+        self._check_rest()
+        assert not self.peers
+        assert not any(job.foreground for job in self.engine.jobs.values())
+        gauges = self.broker.gauges()
+        assert (gauges["waiting"], gauges["connections"]) == (0, 0)
+        assert not self.engine.woken
+        assert not self.engine.changed
+        assert not self.engine.commit
+        assert dump.digest(self._replica) == dump.digest(self.engine)
+        check_derived(self._replica, foreground=False)
+
+
+def _is_over(peer: Peer) -> bool:
+    """Whether a client is gone and nothing of it is left in the broker."""
+    session = peer.session
+    return session.lost and session.waiter is None and session.ending != STAY
+
+
+def _awaited(session: Session) -> tuple[bytes, ...]:
+    waiter = session.waiter
+    if waiter is None or not isinstance(waiter.wait, JobWait):
+        return ()
+    return waiter.wait.names
+
+
+def _pending_max(session: Session) -> int:
+    """The input that a session may hold when the ring reads on."""
+    if session.waiter is not None:
+        return limits.INPUT_BYTES_MAX
+    request = limits.LINE_BYTES_MAX + limits.BLOCK_BYTES_MAX + 2
+    return max(limits.INPUT_BYTES_PAUSE, request)

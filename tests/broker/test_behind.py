@@ -1,0 +1,157 @@
+"""While more deadlines have come than one turn may fire: answers are as if all had been."""
+
+import pytest
+
+from tests.broker.harness import Rig, add, complete, job_id, run, told
+from workq.limits import DEADLINES_PER_TURN_MAX
+
+OK = "+OK\r\n"
+
+
+def behind(rig, *, after=""):
+    """Let thousands of TTLs end in one millisecond; `after` adds what else ends with them."""
+    client = rig.client()
+    for number in range(10_001, 10_001 + 3 * DEADLINES_PER_TURN_MAX):
+        client.put(add(number, "old", options="1000 1000"))
+    client.put(after)
+    rig.settle()
+    client.take()
+    rig.now_ms += 1000
+    return client
+
+
+@pytest.mark.parametrize(
+    "request_",
+    ["lease old 0", "inspect jobs old 0 1", "inspect queue old", "inspect queues 0 10", "stats"],
+)
+def test_what_looks_at_queues_waits_for_the_sweep(request_):
+    """And then tells what it would have told at once, had there been few deadlines."""
+    rig, calm = Rig(), Rig()
+    behind(rig)
+    calm.client().ask(add(1, "old", options="1000 1000"))
+    calm.now_ms += 1000
+    client, other = rig.client(), calm.client()
+    client.put(request_ + "\r\nping\r\n")
+    for _ in range(2):
+        rig.turn()
+        assert rig.engine.behind
+        assert client.take() == ""
+    rig.settle()
+    answer = client.take()
+    assert answer.endswith(OK)
+    if request_ != "stats":
+        assert answer == other.ask(request_ + "\r\nping\r\n")
+    else:
+        assert "\r\njobs 0\r\n" in answer
+
+
+def test_a_foreground_job_waits_for_the_sweep():
+    """It starts after it, for it may be the next of its queue only then."""
+    rig = Rig()
+    behind(rig)
+    caller, worker = rig.clients(2)
+    caller.put(run(1, "old", wait_ms=500))
+    worker.put("lease old 100\r\n")
+    rig.turn()
+    assert rig.engine.behind
+    assert worker.take() == ""
+    rig.settle()
+    assert worker.take() == told(1, "old")
+
+
+@pytest.mark.parametrize(
+    "request_, answer",
+    [
+        (complete(1), OK),
+        (f"delete {job_id(1)}\r\n", OK),
+        (f"result {job_id(1)} 0\r\n", "-TIMEOUT\r\n"),
+        (complete(2), "-NOT-FOUND\r\n"),
+        (f"result {job_id(2)} 1000\r\n", "-NOT-FOUND\r\n"),
+        (f"inspect job {job_id(2)}\r\n", "-NOT-FOUND\r\n"),
+        (add(2, "b"), OK),
+        (f"fail {job_id(12_000)} 0\r\n\r\n", "-NOT-FOUND\r\n"),
+        ("ping\r\n", OK),
+    ],
+)
+def test_what_looks_at_one_job_does_not_wait_for_the_sweep(request_, answer):
+    """It is answered in the first turn, as if all deadlines had been fired."""
+    rig = Rig()
+    behind(rig, after=add(1, "b") + add(2, "b", options="1000 1000"))
+    client = rig.client()
+    client.put(request_)
+    rig.turn()
+    assert rig.engine.behind
+    assert client.take() == answer
+
+
+def test_a_waiter_is_handed_no_job_that_is_over():
+    """A queue's head may be past its TTL while the sweep is not done: nobody gets it."""
+    rig = Rig()
+    worker = rig.client()
+    client = behind(rig, after=add(2, "b", options="1000 1000"))
+    worker.put("lease b 1000\r\n")
+    client.put(add(3, "b"))
+    rig.settle()
+    assert worker.take() == told(3, "b")
+
+
+def test_a_wait_does_not_end_before_the_job_that_came_in_time():
+    """A job that gets due in the millisecond in which a wait ends still goes to the waiter."""
+    rig = Rig()
+    worker = rig.client()
+    worker.put("lease b 1000\r\n")
+    behind(rig, after=f"schedule {job_id(1)} b 1000 1000 2030-01-01T00:00:01Z 1\r\nx\r\n")
+    rig.settle()
+    assert worker.take() == told(1, "b", ttr_ms=1000)
+
+
+def test_a_request_that_is_put_off_is_counted_once():
+    """In the number of requests that `stats` shows."""
+    rig = Rig()
+    behind(rig)
+    before = rig.gauge("requests")
+    rig.client().put("lease old 0\r\n")
+    rig.settle()
+    assert rig.gauge("requests") - before == 1
+
+
+def test_the_number_of_evicted_jobs_does_not_depend_on_the_sweep():
+    """`inspect server` tells all that have reached their end."""
+    rig = Rig()
+    behind(rig)
+    client = rig.client()
+    client.put("inspect server\r\n")
+    rig.settle()
+    assert f"evicted-jobs {3 * DEADLINES_PER_TURN_MAX}\r\n" in client.take()
+
+
+def test_a_job_whose_ttl_and_last_lease_have_both_ended_is_gone():
+    """Who waits for its result is told so, however many other TTLs have ended."""
+    rig = Rig()
+    waiter, worker = rig.clients(2)
+    client = rig.client()
+    for number in range(1001, 4001):
+        client.put(add(number, "old", options="60000 1000"))
+    line = f"add {job_id(1)} b 900 1001 1 -max-attempts=1\r\nx\r\n"
+    client.put(line)
+    rig.settle()
+    worker.say("lease b 0\r\n")
+    waiter.say(f"result {job_id(1)} 5000\r\n")
+    rig.now_ms += 2000  # a turn that comes late: TTLs first, then TTRs
+    rig.settle()
+    assert waiter.take() == "-NOT-FOUND\r\n"
+
+
+def test_the_end_of_a_client_does_not_hide_the_end_of_its_job():
+    """Whose result it waits for: what came first is told."""
+    rig = Rig()
+    client = rig.client()
+    behind(rig, after=add(1, "b", options="1000 1000"))
+    rig.now_ms -= 1
+    client.put(f"result {job_id(1)} 5000\r\n")
+    rig.turn()
+    assert client.session.waiter is not None
+    rig.now_ms += 1
+    client.shut()
+    rig.settle()
+    assert client.take() == "-NOT-FOUND\r\n"

@@ -1,0 +1,67 @@
+"""Claims about those who wait and what the end of a wait means for a job."""
+
+import pytest
+
+from tests.broker.harness import Rig, add, complete, job_id, result, run, told
+
+TIMEOUT = "-TIMEOUT\r\n"
+
+
+def test_everybody_who_waits_for_a_result_gets_it_and_a_foreground_job_is_gone_then():
+    """Its caller and who has asked for its result."""
+    rig = Rig()
+    caller, asker, worker = rig.clients(3)
+    caller.say(run(1))
+    asker.say(f"result {job_id(1)} 5000\r\n")
+    worker.say("lease q 0\r\n" + complete(1))
+    assert caller.take() == asker.take() == result(1)
+    assert rig.engine.size == 0
+
+
+@pytest.mark.parametrize("wait_ms", [0, 1000])
+def test_a_caller_waits_on_for_a_worker_that_has_the_job(wait_ms):
+    """At the end of its wait, but no longer than that lease."""
+    rig = Rig()
+    caller, worker = rig.clients(2)
+    worker.say("lease q 5000\r\n")
+    caller.say(run(1, wait_ms=wait_ms, ttr_ms=3000))
+    assert worker.take() == told(1, ttr_ms=3000)
+    rig.advance(2999)
+    assert caller.take() == ""
+    rig.advance(1)
+    assert caller.take() == TIMEOUT
+    assert rig.engine.size == 0
+
+
+def test_a_caller_whose_job_nobody_has_takes_it_along():
+    """When its wait ends; who waits for the result hears that it is gone."""
+    rig = Rig()
+    caller, asker = rig.clients(2)
+    caller.say(run(1, wait_ms=1000))
+    asker.say(f"result {job_id(1)} 5000\r\n")
+    rig.advance(1000)
+    assert caller.take() == TIMEOUT
+    assert asker.take() == "-NOT-FOUND\r\n"
+
+
+def test_no_request_waits_while_the_server_shuts_down():
+    """Those that wait are ended, and later ones answered at once."""
+    rig = Rig()
+    waiter, asker = rig.clients(2)
+    asker.say(add(1))
+    asker.take()
+    waiter.say(f"result {job_id(1)} 60000\r\n")
+    asker.put(f"result {job_id(1)} 60000\r\n")
+    rig.broker.drain()
+    rig.settle()
+    assert waiter.take() == asker.take() == TIMEOUT
+
+
+def test_a_worker_is_remembered_only_while_it_has_foreground_jobs():
+    """Of many it has done, none stays with its session."""
+    rig = Rig()
+    caller, worker = rig.clients(2)
+    for number in range(1, 20):
+        caller.say(run(number))
+        worker.say("lease q 0\r\n" + complete(number))
+    assert len(worker.session.serving) == 1

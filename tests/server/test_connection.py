@@ -1,0 +1,264 @@
+"""One connection before a transport that only notes what is done to it."""
+
+import asyncio
+import gc
+import weakref
+
+from tests.server.served import add, job_id, told, until
+from workq.limits import INPUT_BYTES_PAUSE
+from workq.server import connection as module
+from workq.server.ring import Ring
+
+OK = b"+OK\r\n"
+REFUSED = b"-CLIENT-ERROR Invalid command args\r\n"
+
+
+class Noting(asyncio.Transport):
+    """A transport to nowhere.
+
+    Attributes:
+        done: what was asked of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[bytes | str] = []
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Note what is written."""
+        assert not self._closing
+        self.done.append(bytes(data))
+
+    def write_eof(self) -> None:
+        """Note the half-close."""
+        self.done.append("shut")
+
+    def close(self) -> None:
+        """Note the end."""
+        if not self._closing:
+            self.done.append("close")
+        self._closing = True
+
+    def abort(self) -> None:
+        """Note the sudden end."""
+        self.done.append("abort")
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        """Whether there was an end."""
+        return self._closing
+
+    def pause_reading(self) -> None:
+        """Note the pause."""
+        self.done.append("pause")
+
+    def resume_reading(self) -> None:
+        """Note its end."""
+        self.done.append("resume")
+
+
+async def settled() -> None:
+    """Let the loop do what has gathered."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def connected(body):
+    """Run a test's body with a ring, a connection of it and its transport."""
+
+    async def run():
+        ring = Ring()
+        await settled()
+        one, transport = ring.connection(), Noting()
+        one.connection_made(transport)
+        await body(ring, one, transport)
+
+    asyncio.run(run())
+
+
+def test_a_turn_makes_one_write():
+    """However many requests it answers, in however many pieces they came."""
+
+    async def body(ring, one, transport):
+        one.data_received(b"ping\r\nping\r\npi")
+        one.data_received(b"ng\r\n")
+        await settled()
+        assert transport.done == [OK * 3]
+
+    connected(body)
+
+
+def test_all_that_happens_before_a_turn_is_one_turn():
+    """Whoever it happens to; then there is none until something happens again."""
+
+    async def body(ring, one, transport):
+        turns = 0
+        turn = ring.broker.turn
+
+        def counted(now_ms, offset_ms):
+            nonlocal turns
+            turns += 1
+            return turn(now_ms, offset_ms)
+
+        ring.broker.turn = counted
+        other = ring.connection()
+        other.connection_made(Noting())
+        for _ in range(10):
+            one.data_received(b"ping\r\n")
+            other.data_received(b"ping\r\n")
+        await settled()
+        assert turns == 1
+
+    connected(body)
+
+
+def test_an_end_comes_after_the_last_reply():
+    """As after `quit`."""
+
+    async def body(ring, one, transport):
+        one.data_received(b"ping\r\nquit\r\nping\r\n")
+        await settled()
+        assert transport.done == [OK * 2, "shut"]
+
+    connected(body)
+
+
+def test_another_protocol_is_just_closed():
+    """Without a write."""
+
+    async def body(ring, one, transport):
+        one.data_received(b"GET / HTTP/1.1\r\n\r\n")
+        await settled()
+        assert transport.done == ["close"]
+
+    connected(body)
+
+
+def test_after_an_error_the_sending_side_is_closed_first():
+    """What still comes is read and thrown away; the client's end is the end."""
+
+    async def body(ring, one, transport):
+        one.data_received(b"ping\r\nadd 1\r\n")
+        await settled()
+        one.data_received(b"ping\r\n")
+        await settled()
+        assert transport.done == [OK + REFUSED, "shut"]
+        assert one.eof_received() is False  # asyncio closes
+
+    connected(body)
+
+
+def test_after_an_error_only_so_much_is_read(monkeypatch):
+    """Then the connection is closed."""
+    monkeypatch.setattr(module, "LINGER_BYTES_MAX", 1000)
+
+    async def body(ring, one, transport):
+        one.data_received(b"add 1\r\n")
+        await settled()
+        one.data_received(b"x" * 1000)
+        assert transport.done == [REFUSED, "shut"]
+        one.data_received(b"x")
+        assert transport.done == [REFUSED, "shut", "close"]
+
+    connected(body)
+
+
+def test_the_end_of_a_client_is_not_yet_ours():
+    """What it asked is answered before we close."""
+
+    async def body(ring, one, transport):
+        one.data_received(b"ping\r\nlease q 1000000\r\n")
+        assert one.eof_received() is True
+        await settled()
+        assert transport.done == [OK + b"-TIMEOUT\r\n", "close"]
+
+    connected(body)
+
+
+def test_a_connection_that_is_gone_is_sent_nothing():
+    """What it had sent is done nevertheless."""
+
+    async def body(ring, one, transport):
+        one.data_received(add(1).encode())
+        one.connection_lost(None)
+        await settled()
+        assert transport.done == []
+        assert one not in ring.connections
+        assert ring.broker.engine.find(job_id(1).encode()) is not None
+
+    connected(body)
+
+
+def test_a_connection_that_is_lost_with_a_lease_unsent_gives_it_back():
+    """The next waiter gets the job."""
+
+    async def body(ring, one, transport):
+        other, heard = ring.connection(), Noting()
+        other.connection_made(heard)
+        one.data_received(b"lease q 1000000\r\n")
+        await settled()
+        other.data_received((add(1) + "lease q 1000000\r\n").encode())
+        one.connection_lost(ConnectionResetError())
+        await settled()
+        assert (transport.done, heard.done) == ([], [OK + told(1).encode()])
+
+    connected(body)
+
+
+def test_a_full_transport_stops_requests():
+    """Until it has room again."""
+
+    async def body(ring, one, transport):
+        one.pause_writing()
+        one.data_received(b"ping\r\n")
+        await settled()
+        assert transport.done == []
+        one.resume_writing()
+        await settled()
+        assert transport.done == [OK]
+
+    connected(body)
+
+
+def test_reading_pauses_and_resumes():
+    """When more was read than can be done at once."""
+
+    async def body(ring, one, transport):
+        line = b"inspect queue nothing\r\n"
+        count = INPUT_BYTES_PAUSE // len(line) + 1
+        one.data_received(line * count)
+        assert transport.done == []  # the first piece may be of any size
+        one.data_received(line)
+        assert transport.done == ["pause"]
+        assert one in ring.paused
+        await until(lambda: not ring.paused)
+        assert transport.done.count("resume") == 1
+        await until(lambda: ring.broker.next_ms() > ring.broker.engine.now_ms)
+        replies = b"".join(one for one in transport.done if isinstance(one, bytes))
+        assert replies == b"-NOT-FOUND\r\n" * (count + 1)
+
+    connected(body)
+
+
+def test_nothing_is_left_of_a_connection_that_is_gone():
+    """Without the help of the collector, which the server has turned off."""
+
+    async def body(ring, one, transport):
+        other = ring.connection()
+        other.connection_made(Noting())
+        other.data_received(b"lease q 1000000\r\n")
+        await settled()
+        other.connection_lost(None)
+        await settled()
+        one.data_received(b"ping\r\n")
+        await settled()
+        ghost = weakref.ref(other)
+        del other
+        assert ghost() is None
+
+    gc.disable()
+    try:
+        connected(body)
+    finally:
+        gc.enable()

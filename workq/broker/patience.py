@@ -1,0 +1,88 @@
+"""How long the server bears with a client: half-sent requests, silence, and input kept for later.
+
+A session is a timer. It is set while a request has come in part, from its first byte on, and
+while an idle limit holds; a request that is complete, or waits, unsets it.
+"""
+
+from __future__ import annotations
+
+from workq.broker.session import LINGER, Session
+from workq.engine.calendar import Calendar
+from workq.limits import CASCADES_PER_TURN_MAX, DEADLINES_PER_TURN_MAX, Bounds
+from workq.wire import replies
+
+
+class Patience:
+    """The limits of all sessions in time and in input.
+
+    Args:
+        bounds: what they are.
+
+    Attributes:
+        input_bytes: what is kept of the input of all sessions for later.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._ends: Calendar[Session] = Calendar()
+        self.input_bytes = 0
+
+    @property
+    def soonest_ms(self) -> int:
+        """No patience ends before it."""
+        return self._ends.soonest_ms
+
+    def look_at(self, session: Session, now_ms: int, heard: bool) -> bytes:
+        """Take in how a session stands after its share of a turn.
+
+        Args:
+            session: the session.
+            now_ms: the time.
+            heard: whether a request of it was complete.
+
+        Returns:
+            The error that ends it because its input does not fit; empty for none.
+        """
+        pending = session.reader.pending
+        grown = pending - session.input_bytes
+        self.input_bytes += grown
+        session.input_bytes = pending
+        if grown > 0 and 0 < self._bounds.input_bytes_max < self.input_bytes:
+            return replies.OUT_OF_MEMORY
+        half_sent = session.reader.unfinished
+        limit_ms = self._bounds.request_timeout_ms if half_sent else self._bounds.idle_timeout_ms
+        if session.waiter is not None:
+            limit_ms = 0
+        if heard or not limit_ms or half_sent != session.half_sent or session.at_ms is None:
+            session.unset()
+            session.half_sent = half_sent
+            session.at_ms = now_ms + limit_ms if limit_ms else None
+            if limit_ms:
+                self._ends.set(session, now_ms)
+        return b""
+
+    def forget(self, session: Session) -> None:
+        """A session has ended."""
+        session.unset()
+        self.input_bytes -= session.input_bytes
+        session.input_bytes = 0
+
+    def ended(self, now_ms: int) -> list[Session]:
+        """End the sessions that have taken too long, as many as one turn may; return them."""
+        sessions: list[Session] = []
+        if self._ends.soonest_ms > now_ms:
+            return sessions
+        self._ends.cascade(now_ms, CASCADES_PER_TURN_MAX)
+        while len(sessions) < DEADLINES_PER_TURN_MAX:
+            session = self._ends.first(now_ms)
+            if session is None:
+                break
+            session.unset()
+            session.at_ms = None
+            if not session.ending:
+                timeout = replies.REQUEST_TIMEOUT if session.half_sent else replies.IDLE_TIMEOUT
+                session.replies.append(timeout)
+                session.ending = LINGER
+                session.reader.finish()
+                sessions.append(session)
+        return sessions

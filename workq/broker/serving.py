@@ -1,0 +1,145 @@
+"""Serving those who wait: handing out jobs, telling results, ending waits.
+
+A job goes to exactly one waiter, first come, first served; the end of a job is told to everybody
+who waits for it. Whatever changes the engine is followed by `settle`, so that no job is ready
+while somebody waits for it.
+"""
+
+from __future__ import annotations
+
+from workq.broker.agenda import Agenda
+from workq.broker.session import Session
+from workq.broker.waiting import Waiter, Waiting
+from workq.commands.base import ResultWait, Wait, finished, leased
+from workq.engine.engine import Engine
+from workq.engine.job import GONE, LEASED, Job
+from workq.limits import CASCADES_PER_TURN_MAX, DEADLINES_PER_TURN_MAX
+from workq.wire import replies
+
+
+class Serving:
+    """The waiters of all sessions and what becomes of them.
+
+    Args:
+        engine: has the jobs.
+        waiting: has the waiters.
+        agenda: learns whose turn it is and who has something to send.
+    """
+
+    def __init__(self, engine: Engine, waiting: Waiting, agenda: Agenda) -> None:
+        self._engine = engine
+        self._waiting = waiting
+        self._agenda = agenda
+
+    def wait(self, session: Session, wait: Wait, hasty: bool) -> None:
+        """Let the request of a session wait; one that may not wait is answered at once.
+
+        Args:
+            session: whose request it is.
+            wait: what for.
+            hasty: whether no request may wait.
+        """
+        now_ms = self._engine.now_ms
+        waiter = Waiter(session, wait, now_ms + wait.wait_ms)
+        self._waiting.add(waiter, now_ms)
+        if hasty or session.eof or not wait.wait_ms:
+            self.settle()
+            if session.waiter is waiter:
+                self._end_wait(waiter)
+
+    def settle(self) -> None:
+        """Serve those whose job has changed or come, until nothing changes any more.
+
+        While the engine is behind, nobody is handed a job: the head of a queue may be overdue
+        itself, and one that should be before it may be unfired.
+        """
+        engine = self._engine
+        while engine.changed or (engine.woken and not engine.behind):
+            changed, engine.changed = engine.changed, []
+            for job in changed:
+                self._tell(job)
+            if engine.behind:
+                continue
+            woken, engine.woken = engine.woken, []
+            for queue in woken:
+                queue.woken = False
+                self._serve_line(queue.name)
+
+    def _tell(self, job: Job) -> None:
+        """Tell those who wait for a job's result what became of it."""
+        if job.watchers is None:
+            return
+        watchers: list[Waiter] = list(job.watchers)
+        if job.state is GONE:
+            for waiter in watchers:
+                self.answer(waiter, replies.NOT_FOUND)
+        elif job.finished:
+            reply = finished(job)
+            for waiter in watchers:
+                self.answer(waiter, reply)
+            if job.foreground:
+                self._engine.delete(job)
+        else:  # its lease has ended; whose wait was over before has waited for that
+            for waiter in watchers:
+                if waiter.over:
+                    self._end_wait(waiter)
+
+    def _serve_line(self, name: bytes) -> None:
+        """Hand out what is ready in a queue to those who wait for it."""
+        while (first := self._waiting.first(name)) is not None:
+            job = self._engine.head(name)
+            if job is None:
+                return
+            waiter = first[0]
+            self.answer(waiter, self.hand_out(waiter.session, job))
+
+    def hand_out(self, session: Session, job: Job) -> bytes:
+        token = self._engine.lease(job)
+        session.undelivered.append((job.id, token))
+        session.leases_told += 1
+        if job.foreground:
+            session.serving = [one for one in session.serving if one.state is LEASED]
+            session.serving.append(job)
+        return leased(job)
+
+    def answer(self, waiter: Waiter, reply: bytes) -> None:
+        """Answer a request that has waited; what is behind it can go on."""
+        self._waiting.remove(waiter)
+        session = waiter.session
+        session.replies.append(reply)
+        self._agenda.speak(session)
+        self._agenda.run_later(session)
+
+    def end_waits(self) -> None:
+        """End the waits whose time is over, as many as one turn may."""
+        now_ms = self._engine.now_ms
+        for _ in range(DEADLINES_PER_TURN_MAX):
+            waiter = self._waiting.ended(now_ms, CASCADES_PER_TURN_MAX)
+            if waiter is None:
+                break
+            self._end_wait(waiter)
+        if self._engine.changed:
+            self.settle()
+
+    def _end_wait(self, waiter: Waiter) -> None:
+        """End a wait: at its time, or because its client sends no more."""
+        wait = waiter.wait
+        if isinstance(wait, ResultWait) and wait.caller:
+            job = wait.job
+            if job.lease is not None:
+                waiter.over = True  # its worker may still finish it in this lease
+                waiter.unset()
+                return
+            self.answer(waiter, replies.TIMEOUT)
+            self._engine.delete(job)
+            return
+        self.answer(waiter, replies.TIMEOUT)
+
+    def cut_wait(self, waiter: Waiter) -> None:
+        """End a wait because its client sends no more: what has become of its job comes first."""
+        if isinstance(waiter.wait, ResultWait):
+            self._engine.find(waiter.wait.job.id)
+            self.settle()
+        if waiter.session.waiter is waiter:
+            self._end_wait(waiter)
+            self.settle()

@@ -1,0 +1,142 @@
+"""The life of a server: listen, tell that it is ready, serve, drain, end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Sequence
+
+from workq.limits import LINGER_MS, Bounds
+from workq.server import logs
+from workq.server.listen import Address, TcpAddress, UnixAddress, bind, unlink
+from workq.server.notify import Notifier, watchdog_interval_ms
+from workq.server.process import raise_descriptor_limit, take_over_collection
+from workq.server.ring import Ring
+from workq.server.settings import Settings
+
+#: Connections that may wait to be accepted.
+BACKLOG = 1024
+
+#: Descriptors that are not clients': listeners, log, standard streams, libraries.
+OWN_DESCRIPTORS = 64
+
+_log = logs.get_logger("workq.server")
+
+
+def bounds(settings: Settings, descriptors_max: int) -> Bounds:
+    """The bounds of the broker from the settings, and from how many files may be open."""
+    possible = max(descriptors_max - OWN_DESCRIPTORS, 1)
+    if possible < settings.max_connections:
+        _log.warning(
+            "fewer connections than max-connections: raise the limit of open files",
+            connections=possible,
+            max_connections=settings.max_connections,
+            open_files=descriptors_max,
+        )
+    return Bounds(
+        line_bytes_max=settings.max_line_bytes,
+        connections_max=min(settings.max_connections, possible),
+        memory_bytes_max=settings.max_memory_bytes,
+        jobs_max=settings.max_jobs,
+        input_bytes_max=settings.max_half_received_bytes,
+        request_timeout_ms=settings.request_timeout_ms,
+        idle_timeout_ms=settings.idle_timeout_ms,
+    )
+
+
+async def serve(settings: Settings, addresses: Sequence[Address], notifier: Notifier) -> None:
+    """Serve until a signal says to stop, then drain.
+
+    Args:
+        settings: the settings.
+        addresses: where to listen.
+        notifier: told when the server is ready, alive and stopping.
+
+    Raises:
+        ListenError: an address cannot be listened on.
+    """
+    take_over_collection()
+    ring = Ring(bounds(settings, raise_descriptor_limit()))
+    signals = _Signals()
+    listeners = [await _listen(ring, address, settings.insecure) for address in addresses]
+    for told in (place for _, places in listeners for place in places):
+        _log.info(f"Listening on {told}")
+    notifier.ready()
+    watchdog = asyncio.create_task(_watch(notifier))
+    await signals.first.wait()
+    notifier.stopping()
+    _log.info("shutting down", clients=len(ring.connections))
+    for servers, _ in listeners:
+        for server in servers:
+            server.close()
+    for address in addresses:
+        if isinstance(address, UnixAddress):
+            unlink(address)
+    await _drain(ring, signals, settings.shutdown_timeout_ms)
+    watchdog.cancel()
+    _log.info("stopped")
+
+
+class _Signals:
+    """The signals that stop the server: the first begins to drain, the second ends it."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._received)
+
+    def _received(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def _listen(
+    ring: Ring, address: Address, insecure: bool
+) -> tuple[list[asyncio.Server], list[str]]:
+    loop = asyncio.get_running_loop()
+    servers: list[asyncio.Server] = []
+    places: list[str] = []
+    for bound in bind(address, insecure=insecure):
+        if bound.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(ring.connection, sock=bound, backlog=BACKLOG)
+            places.append(str(address))
+        else:
+            server = await loop.create_server(ring.connection, sock=bound, backlog=BACKLOG)
+            host, port = bound.getsockname()[:2]
+            places.append(str(TcpAddress(host, port)))
+        servers.append(server)
+    return servers, places
+
+
+async def _watch(notifier: Notifier) -> None:
+    """Tell the service manager that the loop is alive, as often as it wants to hear it."""
+    interval_ms = watchdog_interval_ms(os.environ, os.getpid())
+    while interval_ms:
+        notifier.watchdog()
+        await asyncio.sleep(interval_ms / 1000)
+
+
+async def _drain(ring: Ring, signals: _Signals, timeout_ms: int) -> None:
+    """Let what is under way come to its end, but no longer than until the time is over."""
+    ring.drain()
+    if await _first_of(ring.drained, signals.second, timeout_ms):
+        return
+    if not signals.second.is_set():
+        _log.warning("not all clients came to an end in time", clients=len(ring.connections))
+        ring.end()
+        if await _first_of(ring.drained, signals.second, LINGER_MS):
+            return
+    for connection in list(ring.connections):
+        connection.abort()
+
+
+async def _first_of(event: asyncio.Event, other: asyncio.Event, timeout_ms: int) -> bool:
+    """Wait for either event or the end of the time; return whether it was the first."""
+    tasks = [asyncio.create_task(one.wait()) for one in (event, other)]
+    await asyncio.wait(tasks, timeout=timeout_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    return event.is_set()
