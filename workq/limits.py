@@ -55,11 +55,12 @@ DEADLINE_MS_MAX = 2**53
 REQUESTS_PER_SESSION_AND_TURN_MAX = 64
 REQUEST_BYTES_PER_TURN_MAX = 256 * 1024
 
-#: What all connections together may have done in one turn: about 4 ms of work.
-REQUESTS_PER_TURN_MAX = 500
+#: What all connections together may have done in one turn: 2 to 3 ms of work.
+REQUESTS_PER_TURN_MAX = 300
 
-#: Deadlines fired in one turn (about 2 µs each), and timers moved to a finer calendar level.
-DEADLINES_PER_TURN_MAX = 1000
+#: Deadlines fired in one turn, of all kinds together: 2 to 4 ms of work. And timers moved to a
+#: finer level of their calendars: about as long.
+DEADLINES_PER_TURN_MAX = 500
 CASCADES_PER_TURN_MAX = 4000
 
 #: A turn that takes longer is counted: everybody has waited for it.

@@ -11,6 +11,7 @@ A method that takes a job takes one that is there; commands look it up with `fin
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from workq.engine import transitions
 from workq.engine.calendar import NEVER, Calendar, Timer
@@ -66,12 +67,17 @@ class Engine(State):
         self.now_ms = now_ms
         self.wall_ms = wall_ms = now_ms + offset_ms
         self.behind = False
-        if self.expiries.soonest_ms <= now_ms:
-            self._fire(self.expiries, now_ms)
-        if self.deadlines.soonest_ms <= now_ms:
-            self._fire(self.deadlines, now_ms)
-        if self.schedules.soonest_ms <= wall_ms:
-            self._fire(self.schedules, wall_ms)
+        fires_max, moves_max = DEADLINES_PER_TURN_MAX, CASCADES_PER_TURN_MAX
+        for calendar, time_ms in (
+            (self.expiries, now_ms),
+            (self.deadlines, now_ms),
+            (self.schedules, wall_ms),
+        ):
+            if calendar.soonest_ms <= time_ms:
+                moves_max -= calendar.cascade(time_ms, moves_max)
+                fires_max -= self._fire(calendar, time_ms, fires_max)
+                if not moves_max or calendar.first(time_ms) is not None:
+                    self.behind = True
 
     def next_ms(self) -> int:
         """When `advance` is wanted again at the latest, in `now_ms` terms; `NEVER` for never."""
@@ -82,18 +88,14 @@ class Engine(State):
             return soonest_ms
         return min(soonest_ms, self.schedules.soonest_ms - (self.wall_ms - self.now_ms))
 
-    def _fire(
-        self, calendar: Calendar[Job] | Calendar[Lease] | Calendar[Schedule], time_ms: int
-    ) -> None:
-        if calendar.cascade(time_ms, CASCADES_PER_TURN_MAX) == CASCADES_PER_TURN_MAX:
-            self.behind = True
-        for _ in range(DEADLINES_PER_TURN_MAX):
+    def _fire(self, calendar: Calendar[Any], time_ms: int, fires_max: int) -> int:
+        """Fire what is due in a calendar, up to so many timers; return how many were."""
+        for fired in range(fires_max):
             timer = calendar.first(time_ms)
             if timer is None:
-                return
+                return fired
             self._fire_one(timer)
-        if calendar.first(time_ms) is not None:
-            self.behind = True
+        return fires_max
 
     def _fire_one(self, timer: Timer) -> None:
         """Fire a timer that is due; of a job whose TTL has ended too, that comes first."""

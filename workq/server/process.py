@@ -8,8 +8,8 @@ from pathlib import Path
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
 
-#: New objects after which they are looked through for cycles: about a millisecond's work.
-YOUNG_OBJECTS_MAX = 20_000
+#: New objects after which they are looked through for cycles: one or two milliseconds of work.
+YOUNG_OBJECTS_MAX = 5_000
 
 
 def resident_bytes() -> int:
