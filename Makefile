@@ -13,8 +13,8 @@ ARGS ?=
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922; more settings with ARGS="…"
-	$(BIN)/workq-server --listen 127.0.0.1:9922 $(ARGS)
+run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922; other settings with ARGS="…"
+	$(BIN)/workq-server $(ARGS)
 
 test: $(VENV)/.test ## Run all tests; some of them with ARGS="-k text" or ARGS=path
 	$(BIN)/python -m pytest $(ARGS)
@@ -47,6 +47,7 @@ $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "workq needs Python 3.11 or later; '$(PYTHON)' is `$(PYTHON) --version 2>&1`." >&2; \
 	  echo "If there is a newer one, name it: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "installing into $(VENV), once; this takes a while …"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install pip==26.3
 	@touch $@

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fuzz.bounds import bounds
+from fuzz.peer import Peer
 from fuzz.words import IDS, Source, expand
-from fuzz.world import DAY_MS, Peer, World
+from fuzz.world import DAY_MS, World
 
 CLIENTS: Final = 4
 STEPS_MAX: Final = 200
@@ -22,8 +23,12 @@ RAW_BYTES_MAX: Final = 63
 #: What happens in a step, by number. The order is part of the corpus.
 STEPS: Final = (
     "say", "say", "say_several", "say_in_part", "say_raw", "say_to_all", "shut", "lose", "stall",
-    "pass_little_time", "pass_much_time", "walk_little", "walk_much", "step_wall", "log", "nothing",
+    "pass_little_time", "pass_much_time", "walk_little", "walk_much", "step_wall", "log", "operate",
 )  # fmt: skip
+
+#: What may follow `operate`; any other byte does nothing.
+DRAIN: Final = 0xFF
+END: Final = 0xFE
 
 _NAMES = (b"mails", b"letters", b"a", b"-q")
 _TTR = (b"1000", b"1", b"20", b"86400000")
@@ -53,21 +58,31 @@ _KINDS = (
 def check(data: bytes) -> None:
     """Carry out a program, end it, and look at what must hold all the while."""
     source = Source(data)
-    with bounds(source.byte()):
-        program = Program(source)
+    with bounds(source.byte()) as bounded:
+        program = Program(source, World(bounded))
         for _ in range(STEPS_MAX):
-            if source.done:
+            if source.done or program.over:
                 break
             program.step()
-        program.finish()
+        if not program.over:
+            program.finish()
 
 
 class Program:
-    """The steps in some data, carried out one after the other."""
+    """The steps in some data, carried out one after the other.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: the data.
+        world: where they are carried out.
+
+    Attributes:
+        over: whether the server has been shut down.
+    """
+
+    def __init__(self, source: Source, world: World) -> None:
         self._source = source
-        self._world = World()
+        self._world = world
+        self.over = False
         self._clients: list[Peer | None] = [None] * CLIENTS
         self._unsent = [b""] * CLIENTS  # what is left of a request that was sent in part
         self._index = 0
@@ -81,6 +96,8 @@ class Program:
         self._index = byte >> 4 & 3
         self._steps[byte & 15]()
         turns = byte >> 6
+        if self.over:
+            return
         if turns == 2:
             world.turn()
         elif turns != 1:
@@ -177,8 +194,13 @@ class Program:
     def _log(self) -> None:
         self._world.catch_up(self._source.byte() % 4)
 
-    def _nothing(self) -> None:
-        pass
+    def _operate(self) -> None:
+        byte = self._source.byte()
+        if byte == DRAIN:
+            self._world.drain()
+        elif byte == END:
+            self._world.end()
+            self.over = True
 
     # --- requests ---------------------------------------------------------------------------------
 

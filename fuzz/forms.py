@@ -7,17 +7,29 @@ from typing import Any, Final
 
 from workq.wire import replies
 
-_CUT_SHORT = frozenset((replies.TIMEOUT, replies.TOO_MUCH_INPUT))
+_CUT_SHORT = frozenset((replies.TIMEOUT, replies.TOO_MUCH_INPUT, replies.OUT_OF_MEMORY))
 _NOT_FOUND = frozenset((replies.NOT_FOUND,))
+_FULL = frozenset((replies.OUT_OF_MEMORY,))
+
+#: What nobody asked for: the last words to a client that is one too many, or takes too long.
+UNASKED: Final = frozenset(
+    (
+        replies.TOO_MANY_CONNECTIONS,
+        replies.SHUTTING_DOWN,
+        replies.REQUEST_TIMEOUT,
+        replies.IDLE_TIMEOUT,
+        replies.OUT_OF_MEMORY,
+    )
+)
 
 #: The errors of each command beside those of its line.
 ERRORS: Final[dict[str, frozenset[bytes]]] = {
-    "add": frozenset((replies.DUPLICATE_JOB,)),
-    "schedule": frozenset((replies.DUPLICATE_JOB, replies.INVALID_TIME)),
+    "add": frozenset((replies.DUPLICATE_JOB,)) | _FULL,
+    "schedule": frozenset((replies.DUPLICATE_JOB, replies.INVALID_TIME)) | _FULL,
     "run": frozenset((replies.DUPLICATE_JOB,)) | _NOT_FOUND | _CUT_SHORT,
     "lease": _CUT_SHORT,
-    "complete": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND,
-    "fail": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND,
+    "complete": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND | _FULL,
+    "fail": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND | _FULL,
     "result": _NOT_FOUND | _CUT_SHORT,
     "delete": _NOT_FOUND,
     "inspect job": _NOT_FOUND,

@@ -3,13 +3,14 @@
     python -m fuzz.keep TARGET FOLDER
 
 looks at fuzz/corpus/TARGET, FOLDER/found and FOLDER/seeds, smallest files first, and keeps in the
-corpus each that takes a step from line to line of `workq` that none before it has taken. Files
-named crash-… stay whatever they reach.
+corpus each that takes a step from line to line of `workq` that none before it has taken, or takes
+it more often: twice, four times. Files named crash-… stay whatever they reach.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha1
 from importlib import import_module
@@ -20,13 +21,15 @@ from typing import Any, Final
 CORPUS: Final = Path(__file__).parent / "corpus"
 _SOURCE: Final = str(Path(__file__).parents[1] / "workq")
 
-#: A step within a function: where it is, the line before, the line.
-Step = tuple[CodeType, int, int]
+#: A step within a function: where it is, the line before, the line; and how often it was taken, in
+#: powers of two.
+Step = tuple[CodeType, int, int, int]
+OFTEN: Final = 3
 
 
 def steps(check: Callable[[bytes], None], data: bytes) -> set[Step]:
     """The steps that a check takes."""
-    taken: set[Step] = set()
+    taken: Counter[tuple[CodeType, int, int]] = Counter()
 
     def enter(frame: FrameType, event: str, argument: Any) -> Any:
         code = frame.f_code
@@ -37,7 +40,7 @@ def steps(check: Callable[[bytes], None], data: bytes) -> set[Step]:
         def go_on(frame: FrameType, event: str, argument: Any) -> Any:
             nonlocal before
             if event == "line":
-                taken.add((code, before, frame.f_lineno))
+                taken[code, before, frame.f_lineno] += 1
                 before = frame.f_lineno
             return go_on
 
@@ -48,7 +51,7 @@ def steps(check: Callable[[bytes], None], data: bytes) -> set[Step]:
         check(data)
     finally:
         sys.settrace(None)
-    return taken
+    return {(*step, min(count.bit_length(), OFTEN)) for step, count in taken.items()}
 
 
 def keep(target: str, folder: Path) -> tuple[int, int, int]:

@@ -24,7 +24,7 @@ WIDE: Final = 0x40
 UNREAD: Final = 0x80
 
 #: Pieces of one stream, and recoverable errors in it that are tried; the rest costs only time.
-PIECES_MAX: Final = 3000
+PIECES_MAX: Final = 300
 ERRORS_TRIED_MAX: Final = 4
 
 Piece = tuple[bytes, bool]

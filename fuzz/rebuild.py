@@ -22,9 +22,10 @@ def check_derived(state: State, *, foreground: bool = True) -> None:
     expected = _derived(jobs)
     shown = dump.rest(state)
     assert {key: shown[key] for key in expected} == expected
-    assert len(state.jobs) == len(jobs)
-    assert len(state.queues) == len(expected["queues"])
-    for queue in state.queues.values():
+    assert state.size == len(jobs)
+    queues = list(state.queues.values())
+    assert len(queues) == len(expected["queues"])
+    for queue in queues:
         lists = expected["queues"][queue.name]
         _check_order(queue.ready, lists["ready"])
         _check_order(queue.scheduled, lists["scheduled"])

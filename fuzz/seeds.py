@@ -75,6 +75,11 @@ def broker_seeds() -> list[bytes]:
     """The same, as programs."""
     found = [bytes((0,)) + _program(_filled(case)) for case in cases()]
     found += [bytes((1,)) + _program(_filled(case)) for case in cases()]
+    operate = broker.STEPS.index("operate")
+    for end in (broker.DRAIN, broker.END):
+        found += [
+            bytes((2,)) + _program(_filled(case)) + bytes((operate, end)) for case in cases()[::4]
+        ]
     return [seed for seed in found if 1 < len(seed) <= SEED_BYTES_MAX]
 
 

@@ -154,7 +154,6 @@ class Law:
             assert result == b""
             self.results.add((job_id, 0, b""))
         else:
-            assert reason == transitions.REFUSED
             final = life.fails + 1 >= life.options.max_fails
             assert final or (life.state == "leased" and life.exhausted)
         life.state = "finished"
@@ -162,18 +161,17 @@ class Law:
 
 def _returned(reason: int, life: Life, now_ms: int) -> None:
     leased = life.state == "leased"
-    if reason == transitions.REFUSED:
+    if reason == transitions.TIMED_OUT:
+        assert leased
+        assert life.deadline_ms <= now_ms
+        assert not life.exhausted
+    elif reason == transitions.GIVEN_BACK:
+        assert leased
+        life.attempts -= 1
+    else:
         assert life.state != "finished"
         assert life.fails + 1 < life.options.max_fails
         assert not (leased and life.exhausted)
         life.fails += 1
-    elif reason == transitions.TIMED_OUT:
-        assert leased
-        assert life.deadline_ms <= now_ms
-        assert not life.exhausted
-    else:
-        assert reason == transitions.GIVEN_BACK
-        assert leased
-        life.attempts -= 1
     if leased:
         life.state = "ready"

@@ -19,7 +19,7 @@ LITERAL: Final = 2
 FIRST_WORD: Final = 128
 
 #: No data stands for a longer stream.
-STREAM_BYTES_MAX: Final = 256 * 1024
+STREAM_BYTES_MAX: Final = 140 * 1024
 
 IDS: Final = (
     b"c0ffee00-1111-4222-8333-000000000001",

@@ -7,23 +7,23 @@ lets it, has a turn when something has come, hands the commit to a log that may 
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
-from fuzz.forms import WAITING, check_reply, finished, is_lease
+from fuzz.claims import check_open
+from fuzz.forms import UNASKED, WAITING, check_reply, finished, is_lease
+from fuzz.peer import Chunk, Peer, awaited, in_line, is_over
 from fuzz.reader import Forgetful
 from fuzz.rebuild import check_derived
-from fuzz.reference import Item
 from fuzz.watched import Law, Watched
 from workq import limits
 from workq.broker.broker import Broker
-from workq.broker.session import STAY, Session
-from workq.broker.waiting import Waiter
+from workq.broker.session import STAY
 from workq.commands import COMMANDS
-from workq.commands.base import Command, Facts, JobWait
+from workq.commands.base import Facts
 from workq.engine import dump
 from workq.engine.calendar import NEVER
 from workq.engine.state import State
+from workq.limits import Bounds
 from workq.wire import replies
 from workq.wire.reader import Reader
 
@@ -34,96 +34,31 @@ END_MS: Final = 9_000_000_000_000
 #: More turns than this without time passing are a broker that never comes to rest.
 TURNS_MAX: Final = 5000
 
+#: What is still served while the server shuts down.
+CLOSING: Final = {"complete", "fail", "result", "delete", ""}
+
 DAY_MS: Final = 86_400_000
-
-
-class Chunk(NamedTuple):
-    """What a session said in one turn.
-
-    Attributes:
-        position: of the commit that must be safe before it leaves.
-        data: its replies.
-        ending: how the connection ends after them.
-        tokens: of the leases in it.
-    """
-
-    position: int
-    data: bytes
-    ending: int
-    tokens: list[int]
-
-
-class Peer:
-    """A client and its connection.
-
-    Attributes:
-        session: what the broker has of it.
-        shadow: reads what the session reads, in general, to know what was asked.
-        asked: the requests, as far as they were read by the broker or not.
-        answered: how many of them have their reply.
-        asked_ms, answered_ms: when each request had come; when the last reply was made.
-        waiting: the request that waits, and since which turn; None if there is none.
-        chunks: what was said and has not left.
-        delivered, told: the tokens of leases in replies that have left; in all replies.
-        sent: what the client has sent and the ring has not read yet.
-        piece_max: the longest piece that the ring has read.
-        shut: whether the client sends no more; `heard_shut` whether the broker knows.
-        paused: whether the ring does not read.
-        ending: how the broker has ended it.
-    """
-
-    def __init__(self, session: Session, shadow: Reader[Command]) -> None:
-        self.session = session
-        session.peer = self
-        self.shadow = shadow
-        self.asked: list[Item] = []
-        self.answered = 0
-        self.asked_ms: list[int] = []
-        self.answered_ms = 0
-        self.waiting: tuple[Waiter, int] | None = None
-        self.chunks: deque[Chunk] = deque()
-        self.delivered: set[int] = set()
-        self.told: set[int] = set()
-        self.sent: deque[bytes] = deque()
-        self.piece_max = 0
-        self.shut = False
-        self.heard_shut = False
-        self.paused = False
-        self.ending = STAY
-
-    def note_received(self, piece: bytes, now_ms: int) -> None:
-        """Find out what is asked with a piece."""
-        self.shadow.feed(piece)
-        while (item := self.shadow.next()) is not None:
-            command, arguments = item
-            if command is not None:
-                self.asked.append((command.name, arguments))
-            elif arguments:
-                self.asked.append(("", arguments))
-        self.asked_ms += [now_ms] * (len(self.asked) - len(self.asked_ms))
-
-    def note_end(self, now_ms: int) -> None:
-        """The stream is over: an error may be due for what was cut off."""
-        if not self.shadow.ended and not any(name == "quit" for name, _ in self.asked):
-            cut_off = self.shadow.finish()
-            if cut_off:
-                self.asked.append(("", cut_off))
-                self.asked_ms.append(now_ms)
 
 
 class World:
     """All of it.
 
+    Args:
+        bounds: what an operator can turn.
+
     Attributes:
+        draining: whether the server is shutting down.
         now_ms, offset_ms: the two times.
         lagging: whether the log becomes safe only when it is told to.
         peers: every client that is still of interest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self.engine = Watched()
-        self.broker = Broker(self.engine, COMMANDS)
-        self.broker.facts = Facts("1.2.3", START_MS, 4096)
+        self.bounds = bounds
+        self.broker = Broker(self.engine, COMMANDS, bounds)
+        self.draining = False
+        self.broker.facts = Facts("1.2.3", START_MS, 12345, 4096)
         self.now_ms = START_MS
         self.offset_ms = 0
         self.lagging = False
@@ -133,6 +68,7 @@ class World:
         self._law = Law()
         self._replica = State()
         self._turns = 0
+        self._delivered: set[int] = set()
         self._tokens = 0  # leases looked at so far
         self.turn()
 
@@ -140,7 +76,7 @@ class World:
 
     def open(self) -> Peer:
         """A client connects."""
-        peer = Peer(self.broker.open(), Reader(Forgetful(COMMANDS)))
+        peer = Peer(self.broker.open(), Reader(Forgetful(COMMANDS), self.bounds.line_bytes_max))
         self.peers.append(peer)
         return peer
 
@@ -190,6 +126,23 @@ class World:
         wall_ms = min(max(self.now_ms + self.offset_ms + ms, 0), END_MS)
         self.offset_ms = wall_ms - self.now_ms
 
+    def drain(self) -> None:
+        """Begin to shut down."""
+        self.draining = True
+        self.broker.drain()
+
+    def end(self) -> None:
+        """End what is left of a shutdown: after it, every client has its last words."""
+        self.drain()
+        self.broker.end()
+        self.catch_up(0)
+        self.turn()
+        assert all(peer.session.ended or peer.session.lost for peer in self.peers)
+        for peer in self.peers:
+            self.lose(peer)
+        self.turn()
+        assert self.broker.drained
+
     def _read(self, peer: Peer) -> None:
         """Read from a client what the broker lets the ring read."""
         session = peer.session
@@ -198,7 +151,7 @@ class World:
             if peer.ending != STAY or session.lost:
                 continue  # the ring lingers, and throws away what it reads
             if not session.runnable:
-                bound = _pending_max(session) + peer.piece_max
+                bound = self._pending_max() + peer.piece_max
                 assert session.reader.pending <= bound, "input without a bound"
             peer.piece_max = max(peer.piece_max, len(piece))
             if session.ending == STAY:
@@ -210,21 +163,31 @@ class World:
                 peer.note_end(self.now_ms)
                 self.broker.eof(session)
 
+    def _pending_max(self) -> int:
+        """The input that a session may hold when the ring reads on: what has come behind a request
+        that waits stays when the wait is over."""
+        request = self.bounds.line_bytes_max + limits.BLOCK_BYTES_MAX + 2
+        return max(limits.INPUT_BYTES_PAUSE, limits.INPUT_BYTES_MAX, request)
+
     # --- turns ------------------------------------------------------------------------------------
 
     def rest(self) -> None:
         """Have turns until none is wanted at this instant."""
         for _ in range(TURNS_MAX):
             self.turn()
-            paused = [peer for peer in self.peers if peer.paused]
-            for peer in paused:
-                if self.broker.reads_on(peer.session):
-                    peer.paused = False
-                    self._read(peer)
+            for peer in self._resumed():
+                peer.paused = False
+                self._read(peer)
             if self.broker.next_ms() > self.now_ms:
                 self._check_rest()
                 return
         raise AssertionError("the broker does not come to rest")
+
+    def _resumed(self) -> list[Peer]:
+        """The clients that are not read from and shall be again."""
+        if resumed := getattr(self.broker, "resumed", None):
+            return [session.peer for session in resumed() if not session.lost]
+        return [peer for peer in self.peers if peer.paused and self.broker.reads_on(peer.session)]
 
     def walk(self, ms: int, turns_max: int) -> None:
         """Let time pass, with a turn whenever one is wanted, but for too many."""
@@ -272,8 +235,12 @@ class World:
             return
         if session.lost:
             return
-        for reply in said:
-            self._check_reply(peer, reply)
+        for number, reply in enumerate(said, 1):
+            last = number == len(said) and session.ending != STAY
+            if last and reply in UNASKED and not session.ended:
+                self._check_unasked(peer, reply)
+            else:
+                self._check_reply(peer, reply)
         leases = session.undelivered[len(session.undelivered) - session.leases_told :]
         tokens = [token for _, token in leases]
         told = [reply for reply in said if is_lease(reply)]
@@ -290,17 +257,42 @@ class World:
         """Hold the next reply of a session against the request it answers."""
         assert peer.answered < len(peer.asked), "more replies than requests"
         name, arguments = peer.asked[peer.answered]
-        check_reply(name, arguments, reply)
+        if reply == replies.SHUTTING_DOWN:
+            assert self.draining
+            assert name not in CLOSING
+        else:
+            check_reply(name, arguments, reply)
         if name in WAITING:
             result = finished(reply)
             if result:
                 assert result in self.engine.results or result in self._law.results
-            if reply == replies.TIMEOUT and not peer.heard_shut:
+            if reply == replies.TIMEOUT and not peer.heard_shut and not self.draining:
                 wait_ms = arguments[0].wait_ms if name == "lease" else arguments[WAITING[name]]
                 asked_ms = max(peer.asked_ms[peer.answered], peer.answered_ms)
                 assert self.now_ms >= asked_ms + wait_ms, "a wait has ended early"
         peer.answered += 1
         peer.answered_ms = self.now_ms
+
+    def _check_unasked(self, peer: Peer, reply: bytes) -> None:
+        """Whether there is a reason for the last words to a client."""
+        bounds = self.bounds
+        came_ms = peer.asked_ms[: peer.looked_at[0]]  # what has come since may be too late
+        unanswered = len(came_ms) > peer.answered
+        silent_ms = self.now_ms - max(came_ms[-1:], default=0)
+        if reply == replies.TOO_MANY_CONNECTIONS:
+            assert not peer.answered, "one too many is told so before anything else"
+            assert len(self.peers) > bounds.connections_max > 0, "there is room for this client"
+        elif reply == replies.SHUTTING_DOWN:
+            assert self.draining, "nobody shuts the server down"
+        elif reply == replies.REQUEST_TIMEOUT:
+            assert bounds.request_timeout_ms, "there is no such limit"
+            check_open("a client between two requests", not peer.between_requests(bounds))
+            check_open("a request that came in time", not unanswered)
+            check_open("a request that is young", silent_ms >= bounds.request_timeout_ms)
+        elif reply == replies.IDLE_TIMEOUT:
+            assert bounds.idle_timeout_ms, "there is no such limit"
+            check_open("an idle client that asks", not unanswered)
+            check_open("a client idle too short", silent_ms >= bounds.idle_timeout_ms)
 
     def _take(self, peer: Peer, data: bytes, ending: int) -> None:
         """Look at what leaves, and do what the ring does with it."""
@@ -310,6 +302,7 @@ class World:
         assert (data, ending) == (chunk.data, chunk.ending)
         assert chunk.position <= self._safe, "a reply leaves before it is safe"
         peer.delivered |= set(chunk.tokens)
+        self._delivered |= set(chunk.tokens)
         peer.ending = ending
 
     # --- what must hold ---------------------------------------------------------------------------
@@ -319,10 +312,8 @@ class World:
         engine = self.engine
         if not engine.behind:
             for peer in self.peers:
-                waiter = peer.session.waiter
-                if waiter is not None and isinstance(waiter.wait, JobWait):
-                    for name in waiter.wait.names:
-                        assert engine.head(name) is None, "somebody waits for a job that is ready"
+                for name in awaited(peer.session):
+                    assert engine.head(name) is None, "somebody waits for a job that is ready"
         held = {token for peer in self.peers for _, token in peer.session.undelivered}
         new = list(engine.leases)[self._tokens :]
         self._tokens += len(new)
@@ -339,7 +330,7 @@ class World:
         before = {id(peer): peer.waiting for peer in self.peers}
         for peer in self.peers:
             waiter = peer.session.waiter
-            if waiter is None:
+            if waiter is None or not in_line(waiter):
                 peer.waiting = None
             elif peer.waiting is None or peer.waiting[0] is not waiter:
                 peer.waiting = waiter, self._turns
@@ -350,7 +341,7 @@ class World:
                 name = self.engine.leases[token].split(b" ", 3)[2]
                 for other in self.peers:
                     if other.waiting is not None and other.waiting[1] < since:
-                        assert name not in _awaited(other.session), "somebody is overtaken"
+                        assert name not in awaited(other.session), "somebody is overtaken"
 
     def _check_rest(self) -> None:
         """What holds when nothing is left to do at this instant."""
@@ -370,24 +361,39 @@ class World:
                 soonest_ms = min(soonest_ms, waiter.at_ms)
             self._check_peer_at_rest(peer)
         assert self.now_ms < self.broker.next_ms() <= soonest_ms, "something is overdue"
+        standing = {job.lease.token for job in engine.jobs.values() if job.lease is not None}
+        held = {token for peer in self.peers for _, token in peer.session.undelivered}
+        assert standing <= self._delivered | held, "a lease that nobody got stands"
         self._check_state()
         assert not self.turn(), "rest is no rest"
         assert self.broker.next_ms() > self.now_ms
-        self.peers = [peer for peer in self.peers if not _is_over(peer)]
+        self.peers = [peer for peer in self.peers if not is_over(peer)]
+        for peer in self.peers:
+            peer.looked_at = len(peer.asked), len(peer.received)
 
     def _check_peer_at_rest(self, peer: Peer) -> None:
         """Everything that was asked is answered, or there is a reason."""
         session = peer.session
         if session.lost:
             assert session.ending != STAY or session.waiter is not None, "requests are left undone"
-            assert not session.undelivered, "a lease that nobody got stands"
+            assert not session.undelivered, "a lease that nobody got is kept"
             return
-        assert session.asked is None
+        held_up = session.stalled or session.ending != STAY
+        assert session.asked is None or held_up, "a request is put off for ever"
+        if self.draining and session.ending == STAY:
+            served = any(job.lease is not None for job in session.serving)
+            busy = session.stalled or session.choked or session.waiter is not None or served
+            busy = busy or session.reader.pending > 0
+            check_open("a client is kept that has nothing to do here", busy)
         if session.ending == STAY and session.waiter is None:
             behind = session.stalled or (session.choked and peer.chunks)
             assert behind or peer.answered == len(peer.asked), "a request has no reply"
+        assert not (peer.paused and self.broker.reads_on(session)), "a client is read no more"
         if session.waiter is not None:
-            assert peer.asked[peer.answered][0] in WAITING
+            name = peer.asked[peer.answered][0]
+            assert name in WAITING
+            if name == "lease":
+                assert session.stalled or in_line(session.waiter), "a waiter is in no line"
             if peer.heard_shut:
                 assert session.waiter.over, "the wait of a client that is gone"
 
@@ -396,11 +402,25 @@ class World:
         engine = self.engine
         check_derived(engine)
         assert dump.durable(self._replica) == dump.durable(engine)
+        assert not 0 < self.bounds.jobs_max < engine.size
+        if self.bounds.memory_bytes_max:
+            used_bytes = engine.held_bytes + engine.size * limits.JOB_BYTES
+            assert used_bytes <= self.bounds.memory_bytes_max * 9 // 8
         gauges = self.broker.gauges()
         waiting = sum(peer.session.waiter is not None for peer in self.peers)
         assert gauges["waiting"] == waiting
-        assert gauges["connections"] == sum(not peer.session.lost for peer in self.peers)
-        known = {name for peer in self.peers for name in _awaited(peer.session)}
+        served = [peer for peer in self.peers if not getattr(peer.session, "refused", False)]
+        assert gauges["connections"] == sum(not peer.session.lost for peer in served)
+        held_bytes = sum(
+            peer.session.reader.pending
+            for peer in self.peers
+            if not peer.session.ending and not peer.session.lost
+        )
+        check_open("input that is not counted", gauges["input-bytes"] >= held_bytes)
+        check_open("input that is counted and gone", gauges["input-bytes"] <= held_bytes)
+        fits = held_bytes <= self.bounds.input_bytes_max or not self.bounds.input_bytes_max
+        check_open("input beyond its bound", fits)
+        known = {name for peer in self.peers for name in awaited(peer.session)}
         known |= {queue.name for queue in engine.queues.values()}
         listed = self.broker.names.listed(0, 10_000)
         assert listed == sorted(set(listed))
@@ -419,24 +439,3 @@ class World:
         assert not self.engine.commit
         assert dump.digest(self._replica) == dump.digest(self.engine)
         check_derived(self._replica, foreground=False)
-
-
-def _is_over(peer: Peer) -> bool:
-    """Whether a client is gone and nothing of it is left in the broker."""
-    session = peer.session
-    return session.lost and session.waiter is None and session.ending != STAY
-
-
-def _awaited(session: Session) -> tuple[bytes, ...]:
-    waiter = session.waiter
-    if waiter is None or not isinstance(waiter.wait, JobWait):
-        return ()
-    return waiter.wait.names
-
-
-def _pending_max(session: Session) -> int:
-    """The input that a session may hold when the ring reads on."""
-    if session.waiter is not None:
-        return limits.INPUT_BYTES_MAX
-    request = limits.LINE_BYTES_MAX + limits.BLOCK_BYTES_MAX + 2
-    return max(limits.INPUT_BYTES_PAUSE, request)

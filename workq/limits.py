@@ -53,6 +53,12 @@ DEADLINE_MS_MAX = 2**53
 
 #: What one connection may have done in one turn before the others get theirs.
 REQUESTS_PER_SESSION_AND_TURN_MAX = 64
+
+#: The same among many connections: fewer would be a write for each few replies.
+REQUESTS_PER_SESSION_AND_TURN_MIN = 16
+
+#: What a request that is refused for its form costs, in usual requests: it is read the long way.
+REFUSAL_COST = 2
 REQUEST_BYTES_PER_TURN_MAX = 256 * 1024
 
 #: What all connections together may have done in one turn: 2 to 3 ms of work.
@@ -63,11 +69,21 @@ REQUESTS_PER_TURN_MAX = 300
 DEADLINES_PER_TURN_MAX = 500
 CASCADES_PER_TURN_MAX = 4000
 
+#: Waiters for results that are answered in one turn: a job may have as many as there are clients.
+ANSWERS_PER_TURN_MAX = 200
+
+#: Names of queues that come and go, taken in per turn; and how many of a wait's names cost as much
+#: as a request.
+NAMES_PER_TURN_MAX = 500
+NAMES_LIKE_A_REQUEST = 16
+
 #: A turn that takes longer is counted: everybody has waited for it.
 LONG_TURN_MS = 10
 
-#: Records of one turn: what one commit writes at once.
+#: Payloads and results in the records of one turn: what one commit writes at once. And in its
+#: replies: what is copied into the kernel at once.
 RECORD_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
+REPLY_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
 
 # --- connections ----------------------------------------------------------------------------
 
@@ -78,6 +94,12 @@ INPUT_BYTES_MAX = 2 * BLOCK_BYTES_MAX
 
 #: A request starts only while the replies a session has not taken are fewer bytes than this.
 UNSENT_BYTES_MAX = 1024 * 1024
+
+#: A connection that has ended and takes nothing of its last replies for so long is cut.
+END_STALLED_MS = 10_000
+
+#: Connections that were too many and are given time to read that. Beyond it they are just closed.
+REFUSED_LINGERING_MAX = 32
 
 #: How long a connection closed after an error is still read, so that no reset overtakes the
 #: error on its way, and how much is read of it.
@@ -90,8 +112,11 @@ LINGER_BYTES_MAX = 16 * 1024 * 1024
 #: random must not grow memory.
 IDLE_NAMES_MAX = 10_000
 
+#: Places in lines before queues, all waiting leases together: each takes about 500 bytes.
+WAITED_NAMES_MAX = 250_000
+
 #: Request lines remembered for the short way of reading them, per command, and how long one may
-#: be: what is known must stay small (4 MiB at the worst).
+#: be: what is known must stay small (10 MiB at the worst).
 KNOWN_LINES_MAX = 4096
 KNOWN_LINE_BYTES_MAX = 256
 
@@ -102,6 +127,9 @@ DICT_SPLIT = 256
 #: What a job takes in memory beside payload and result, measured at a million of them; what
 #: `max-memory` counts for each.
 JOB_BYTES = 448
+
+#: The same for a queue that has a job.
+QUEUE_BYTES = 900
 
 #: Results may exceed `max-memory` by one part in so many: what was accepted can still be finished
 #: when nothing more is accepted.

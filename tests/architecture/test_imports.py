@@ -30,6 +30,7 @@ EDGES: dict[str, set[str]] = {
     "gateway": BASE | {"workq_client"},
     "cluster": BASE | BELOW | {"commands", "broker", "recovery", "server"},
     "cli": BASE | BELOW | {"commands", "broker", "recovery", "server", "gateway", "cluster"},
+    "__main__": {"cli"},
 }
 
 #: The rooms that decide. No clock, no chance, no event loop, no socket, no file, no logger.

@@ -130,7 +130,7 @@ class Rig:
     def __init__(self, *, safe: bool = True, bounds: Bounds | None = None) -> None:
         self.engine = Engine()
         self.broker = Broker(self.engine, COMMANDS, bounds)
-        self.broker.facts = Facts("1.2.3", START_MS, 4096)
+        self.broker.facts = Facts("1.2.3", START_MS, 12345, 4096)
         self.now_ms = START_MS
         self.offset_ms = 0
         self.commits: list[list[Transition]] = []

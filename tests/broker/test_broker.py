@@ -16,8 +16,10 @@ from workq.engine.calendar import NEVER
 from workq.limits import (
     DEADLINES_PER_TURN_MAX,
     RECORD_BYTES_PER_TURN_MAX,
+    REFUSAL_COST,
     REQUEST_BYTES_PER_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
+    REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
 )
 
@@ -175,13 +177,13 @@ def test_one_session_has_64_requests_in_a_turn():
     assert counts == [most, most, 150 - 2 * most]
 
 
-def test_refused_requests_count_like_others():
-    """A flood of nonsense has no more of a turn than one of sense."""
+def test_refused_requests_count_for_more():
+    """A flood of nonsense has less of a turn than one of sense: it is read the long way."""
     rig = Rig()
     client = rig.client()
     client.put("ping 1\r\n" * 100)
     rig.turn()
-    assert client.take().count("\r\n") == REQUESTS_PER_SESSION_AND_TURN_MAX
+    assert client.take().count("\r\n") == REQUESTS_PER_SESSION_AND_TURN_MAX // REFUSAL_COST
 
 
 def test_one_session_has_256_kib_of_blocks_in_a_turn():
@@ -195,16 +197,16 @@ def test_one_session_has_256_kib_of_blocks_in_a_turn():
 
 
 def test_what_all_sessions_do_in_a_turn_is_bounded():
-    """One session's share may go beyond, and nobody's is cut short."""
+    """The rest of them have theirs in the next."""
     rig = Rig()
-    half = REQUESTS_PER_TURN_MAX // 50
-    clients = rig.clients(2 * half)
+    first = REQUESTS_PER_TURN_MAX // 10
+    clients = rig.clients(first + 10)
     for client in clients:
-        client.put("ping\r\n" * 50)
+        client.put("ping\r\n" * 10)
     rig.turn()
-    assert [client.take().count(OK) for client in clients] == [50] * half + [0] * half
+    assert [client.take().count(OK) for client in clients] == [10] * first + [0] * 10
     rig.turn()
-    assert [client.take().count(OK) for client in clients] == [0] * half + [50] * half
+    assert [client.take().count(OK) for client in clients] == [0] * first + [10] * 10
     assert rig.broker.next_ms() == NEVER
 
 
@@ -220,22 +222,23 @@ def test_all_sessions_have_4_mib_of_blocks_in_a_turn_together():
 def test_nobody_is_overtaken_when_a_turn_is_full():
     """Those left over come first in the next turn, before those who had theirs and newcomers."""
     rig = Rig()
-    most = REQUESTS_PER_SESSION_AND_TURN_MAX
-    share = -(-REQUESTS_PER_TURN_MAX // most)  # so many sessions have their turn in the first
-    clients = rig.clients(share + 4)
+    share = REQUESTS_PER_SESSION_AND_TURN_MIN
+    clients = rig.clients(30)
     for index, client in enumerate(clients):
-        client.put("".join(add(1000 * index + number) for number in range(1, 101)))
+        client.put("".join(add(1000 * index + number) for number in range(100)))
     order = jobs_added(rig.turn())
-    newcomer = rig.client()
-    newcomer.put(add(999_999))
+    served = len(order) // share
+    rig.client().put(add(999_999))
     while rig.broker.next_ms() <= rig.now_ms:
         order += jobs_added(rig.turn())
-    indexes = range(share + 4)
-    first = [1000 * index + number for index in indexes for number in range(1, most + 1)]
-    rest = [1000 * index + number for index in indexes for number in range(most + 1, 101)]
+    rounds = [
+        [1000 * index + number for number in range(begin, min(begin + share, 100))]
+        for begin in range(0, 100, share)
+        for index in range(30)
+    ]
     # Those who had their turn wait for the next already, when the newcomer comes.
-    before = share * (100 - most)
-    assert order == first + rest[:before] + [999_999] + rest[before:]
+    rounds.insert(30 + served, [999_999])
+    assert order == [number for one in rounds for number in one]
 
 
 def test_a_flood_holds_up_nobody():
@@ -256,13 +259,12 @@ def test_many_floods_starve_nobody():
     clients = rig.clients(100)
     for client in clients:
         client.put("ping\r\n" * 640)
-    most = REQUESTS_PER_SESSION_AND_TURN_MAX
-    share = -(-REQUESTS_PER_TURN_MAX // most)
-    for _ in range(-(-100 // share)):
+    share = REQUESTS_PER_SESSION_AND_TURN_MIN
+    for _ in range(-(-100 * share // REQUESTS_PER_TURN_MAX)):
         rig.turn()
     counts = [client.take().count(OK) for client in clients]
-    assert min(counts) == most
-    assert max(counts) <= 2 * most
+    assert min(counts) == share
+    assert max(counts) <= 2 * share
 
 
 @pytest.mark.parametrize("kind", ["ttl", "ttr", "time"])

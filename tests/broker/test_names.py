@@ -176,7 +176,7 @@ def test_names_named_once_do_not_grow_memory():
     names = rig.broker.names
     assert len(names._order) == len(names._idle) == IDLE_NAMES_MAX
     assert len(rig.engine.queues) == 0
-    assert rig.engine.shifted == []
+    assert not rig.engine.shifted
     assert rig.broker._waiting.lines == {}
 
 
@@ -227,11 +227,13 @@ def test_known_names_are_as_in_the_model(steps):
             elif act == "use" and name not in model.used:
                 model.use(name)
                 waiting.lines[name] = OrderedDict()
-                waiting.shifted.append(name)
+                waiting.shifted[name] = None
+                waiting.shifted.move_to_end(name)
             elif act == "rest" and name in model.used:
                 model.rest(name)
                 del waiting.lines[name]
-                waiting.shifted.append(name)
+                waiting.shifted[name] = None
+                waiting.shifted.move_to_end(name)
             if number % 2:
                 names.catch_up()
             else:

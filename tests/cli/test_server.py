@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from workq import __version__
+from workq.cli.server import BAD_SETTING, CANNOT_START, FAILED, STOPPED
 
 SERVER = Path(sys.executable).with_name("workq-server")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("WORKQ_")}
@@ -53,7 +55,7 @@ class Running:
         stderr = self.process.stderr
         assert stderr is not None
         for line in stderr:
-            found = re.search(r"Listening on (\S+)", line)
+            found = re.search(r"Listening on ([^\s\"]+)", line)
             if found:
                 self.listening.append(found[1])
             if len(self.listening) == addresses:
@@ -131,6 +133,13 @@ def test_the_program_explains_itself():
         assert flag in done.stdout
 
 
+def test_the_package_is_the_program():
+    """As it is where nobody has installed it."""
+    command = [sys.executable, "-m", "workq", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout == f"workq-server {__version__}\n"
+
+
 @pytest.mark.parametrize("flag", ["--listne=x", "--list=127.0.0.1:0", "--unknown"])
 def test_an_unknown_flag_is_refused(flag):
     """Also one that is only the beginning of a flag; the error names it."""
@@ -168,14 +177,24 @@ def test_several_addresses_are_all_listened_on(start):
     assert one.asked("ping\r\n", "::1") == "+OK\r\n"
 
 
+@pytest.mark.parametrize("more", [(), ("--check-config",)])
 @pytest.mark.parametrize("address", ["0.0.0.0:0", ":0"])
-def test_what_other_machines_can_reach_is_refused(address):
-    """Unless it is meant; the error says how to mean it."""
-    done = called("--listen", address)
-    assert done.returncode == 3
-    assert "can be reached from other machines" in done.stderr
-    assert "--insecure" in done.stderr
-    assert "Listening" not in done.stderr
+def test_what_other_machines_can_reach_is_refused(address, more):
+    """Unless it is meant; the error says how to mean it, and --check-config says the same."""
+    done = called("--listen", address, *more)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"workq-server: --listen: {address} can be reached from other machines, "
+        "and there is no authentication yet; say --insecure if that is meant\n"
+    )
+
+
+def test_check_config_opens_no_socket(server):
+    """What is in use already is no mistake of the settings."""
+    done = called("--listen", f"127.0.0.1:{server.port}", "--check-config")
+    assert done.returncode == 0
+    assert f"127.0.0.1:{server.port}" in done.stdout
 
 
 def test_what_is_meant_is_done(start):
@@ -204,7 +223,7 @@ def test_a_wrong_address_is_a_wrong_setting(address):
 # --- the end --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_the_server(start, number):
     """In order, and at once: a client that waits is no reason to stay."""
     one = start("--listen", "127.0.0.1:0")
@@ -214,6 +233,55 @@ def test_a_signal_stops_the_server(start, number):
         assert peer.recv(5) == b"+OK\r\n"
         assert one.stopped(number) == 0
         peer.recv(65536)
+
+
+def test_the_server_says_how_long_stopping_takes(start):
+    """At most; and what to do about it."""
+    one = start("--listen", "127.0.0.1:0", "--shutdown-timeout", "1s", "--log", "json")
+    one.process.send_signal(signal.SIGHUP)
+    assert one.process.stderr is not None
+    told = json.loads(one.process.stderr.readline())
+    del told["time"]
+    assert told == {
+        "level": "info",
+        "message": "shutting down",
+        "signal": "SIGHUP",
+        "clients": 0,
+        "timeout_ms": 1000,
+        "hint": "a second signal ends it at once",
+    }
+
+
+def test_a_server_under_nohup_outlives_its_terminal(start):
+    """Who starts it so does not want it to hear that signal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        one = start("--listen", "127.0.0.1:0")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    one.process.send_signal(signal.SIGHUP)
+    assert one.asked("ping\n") == "+OK\r\n"
+    assert one.stopped(signal.SIGTERM) == 0
+
+
+def test_every_exit_status_is_documented():
+    """In the table of docs/settings.md."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    told = set(map(int, re.findall(r"^\| (\d+) \|", page, re.MULTILINE)))
+    assert told == {STOPPED, FAILED, BAD_SETTING, CANNOT_START}
+
+
+def test_a_refused_connection_is_in_the_log(start):
+    """A second later at most, with how many there were."""
+    one = start("--listen", "127.0.0.1:0", "--max-connections", "1", "--log", "json")
+    with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE_SECONDS) as peer:
+        peer.sendall(b"ping\r\n")
+        assert peer.recv(5) == b"+OK\r\n"
+        assert one.asked("") == "-SERVER-ERROR Too many connections\r\n"
+        assert one.process.stderr is not None
+        lines = map(json.loads, one.process.stderr)
+        told = next(line for line in lines if line["message"] == "connections refused")
+    assert (told["level"], told["count"]) == ("warning", 1)
 
 
 def test_who_waits_is_answered_when_the_server_stops(start):

@@ -87,7 +87,7 @@ class Server:
     def __init__(self) -> None:
         self.engine = Engine()
         self.broker = Broker(self.engine, COMMANDS)
-        self.broker.facts = Facts("1.2.3", START_MS, 4096)
+        self.broker.facts = Facts("1.2.3", START_MS, 12345, 4096)
         self.now_ms = START_MS
         self.offset_ms = 0
         self.commits = 0

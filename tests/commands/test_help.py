@@ -4,6 +4,7 @@ import pytest
 
 from tests.commands.harness import Server
 from workq.commands import COMMANDS
+from workq.commands.base import Command
 
 
 def test_help_lists_every_command_with_its_summary(server: Server) -> None:
@@ -36,7 +37,23 @@ def test_other_words_are_not_found(server: Server, word: str) -> None:
     assert server.ask(f"help {word}") == "-NOT-FOUND\r\n"
 
 
-def test_help_explains_one_word_at_a_time(server: Server) -> None:
-    """A second one is too many, and flags are refused."""
-    for text in ("help inspect job", "help -x=1"):
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help_explains_a_command_by_its_whole_name(server: Server, command: Command) -> None:
+    """One of a family alone, then."""
+    head, *lines = server.ask(f"help {command.name}").removesuffix("\r\n").split("\r\n")
+
+    assert head == f"+OK {len(lines)}"
+    assert lines[:2] == [command.usage, f"  {command.summary}"]
+    assert [line for line in lines if not line.startswith("  ")] == [command.usage]
+
+
+@pytest.mark.parametrize("words", ["inspect nosuch", "lease job", "inspect JOB", "job inspect"])
+def test_two_words_that_are_no_command_are_not_found(server: Server, words: str) -> None:
+    """A command of one word has no second."""
+    assert server.ask(f"help {words}") == "-NOT-FOUND\r\n"
+
+
+def test_help_explains_one_command_at_a_time(server: Server) -> None:
+    """A third word is too many, and flags are refused."""
+    for text in ("help inspect job jobs", "help -x=1"):
         assert server.ask(text) == "-CLIENT-ERROR Invalid command args\r\n"

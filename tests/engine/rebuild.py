@@ -28,6 +28,7 @@ def derived(durable: Iterable[Record], foreground: Iterable[Record] = ()) -> dic
         ),
         "counts": {state: sum(job["state"] == state for job in jobs) for state in states},
         "size": len(jobs),
+        "queue_count": len({job["queue"] for job in jobs}),
         "held_bytes": sum(len(job["payload"]) + len(job["result"] or b"") for job in jobs),
     }
 

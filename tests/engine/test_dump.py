@@ -74,6 +74,7 @@ def test_the_rest_shows_orders_deadlines_and_numbers():
         "schedules": [(engine.wall_ms + 500, job_id(1))],
         "counts": {"scheduled": 1, "ready": 1, "leased": 1, "completed": 1, "failed": 0},
         "size": 4,
+        "queue_count": 2,
         "held_bytes": 7 + 7 + 4 + 1 + 2,
     }
 

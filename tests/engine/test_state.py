@@ -113,13 +113,13 @@ def test_a_queue_lives_from_its_first_job_to_its_last():
     """And the broker is told of both, so that it knows the names there are."""
     engine = running()
     first, second = added(engine, 1), added(engine, 2)
-    assert engine.shifted == [QUEUE]
+    assert list(engine.shifted) == [QUEUE]
     assert QUEUE in engine.queues
     engine.delete(first)
     engine.complete(second, b"")
-    assert engine.shifted == [QUEUE]
+    assert list(engine.shifted) == [QUEUE]
     engine.delete(second)
-    assert engine.shifted == [QUEUE, QUEUE]
+    assert list(engine.shifted) == [QUEUE]
     assert QUEUE not in engine.queues
 
 

@@ -22,7 +22,7 @@ NUMBERS = {
     8: "deleted",
     9: "started",
 }
-REASONS = {"TIMED_OUT": 1, "REFUSED": 2, "GIVEN_BACK": 3}
+REASONS = {"TIMED_OUT": 1, "FAILURE": 2, "GIVEN_BACK": 3}
 
 
 def every_transition() -> Engine:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from workq.errors import ListenError, SettingError
-from workq.server.listen import TcpAddress, bind, read_address
+from workq.server.listen import SocketFile, TcpAddress, UnixAddress, bind, check_reach, read_address
 
 HAS_IPV6 = socket.has_ipv6
 
@@ -43,34 +43,67 @@ def test_an_address_is_a_host_and_a_port(text, host, port):
 
 
 @pytest.mark.parametrize(
-    "text",
+    "text, problem",
     [
-        "",
-        "9922",
-        "localhost",
-        "127.0.0.1:",
-        "::1:9922",
-        "[::1]",
-        "[::1",
-        "h:65536",
-        "h:-1",
-        "h: 1",
-        "h:+1",
-        "h:1_0",
-        "h:\N{ARABIC-INDIC DIGIT ONE}",
-        "h:port",
+        ("", "it has no port"),
+        ("9922", "it has no port"),
+        ("localhost", "it has no port"),
+        ("127.0.0.1:", "it has no port"),
+        ("[::1]", "it has no port"),
+        ("::1:9922", "an IPv6 address stands in brackets"),
+        ("[::1", "an IPv6 address stands in brackets"),
+        ("[]:1", "what stands in brackets is no IPv6 address"),
+        ("[127.0.0.1]:1", "what stands in brackets is no IPv6 address"),
+        ("h:65536", "its port is not in 0 … 65535"),
+        ("h:" + "9" * 5000, "its port is not in 0 … 65535"),
+        ("h:-1", "its port is not a number"),
+        ("h: 1", "its port is not a number"),
+        ("h:+1", "its port is not a number"),
+        ("h:1_0", "its port is not a number"),
+        ("h:\N{ARABIC-INDIC DIGIT ONE}", "its port is not a number"),
+        ("h:port", "its port is not a number"),
     ],
 )
-def test_what_is_no_address_is_a_wrong_setting(text):
-    """The error says what would be right."""
-    with pytest.raises(SettingError, match=r"--listen: .* is not like 127\.0\.0\.1:9922"):
+def test_what_is_no_address_is_a_wrong_setting(text, problem):
+    """The error says what would be right, and which part is not."""
+    with pytest.raises(SettingError) as caught:
+        read_address(text, "WORKQ_SERVER_LISTEN")
+    said = str(caught.value)
+    assert said.startswith("WORKQ_SERVER_LISTEN: ")
+    assert " is not like 127.0.0.1:9922, [::1]:9922 or unix:/run/workq.sock: " in said
+    assert said.endswith(problem)
+
+
+@pytest.mark.parametrize(
+    "text, path, mode",
+    [
+        ("unix:/run/workq.sock", "/run/workq.sock", 0o660),
+        ("unix:workq.sock?mode=600", "workq.sock", 0o600),
+        ("unix:/a:b?mode=0666", "/a:b", 0o666),
+    ],
+)
+def test_a_unix_socket_is_a_path_and_a_mode(text, path, mode):
+    """Owner and group may use it if nothing is said."""
+    assert read_address(text) == UnixAddress(path, mode)
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("unix:", "names no path"),
+        ("unix:?mode=0660", "names no path"),
+        ("unix:/a\0b", "names no path"),
+        ("unix:/a?mode=66", "is not like ?mode=0660"),
+        ("unix:/a?mode=0888", "is not like ?mode=0660"),
+        ("unix:/a?owner=me", "is not like ?mode=0660"),
+        ("unix:/a?", "is not like ?mode=0660"),
+    ],
+)
+def test_what_is_no_unix_socket_is_a_wrong_setting(text, problem):
+    """A path must be there, and the mode is octal."""
+    with pytest.raises(SettingError) as caught:
         read_address(text)
-
-
-def test_a_port_of_very_many_digits_is_a_wrong_setting():
-    """As any other number that is no port."""
-    with pytest.raises(SettingError):
-        read_address("h:" + "9" * 5000)
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:9922", "[::1]:1", "localhost:0"])
@@ -108,6 +141,30 @@ def test_what_other_machines_can_reach_must_be_meant(text):
     """There is no authentication: it is refused, and the error says what to say."""
     with pytest.raises(ListenError, match=r"can be reached from other machines.*--insecure"):
         bind(read_address(text), insecure=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0:0", "[::]:0", ":0", "0:9922", "10.1:1", "192.0.2.1:1", "[2001:db8::1]:1"]
+)
+def test_what_other_machines_can_reach_shows_before_the_start(text):
+    """In every spelling that is a number, whether this machine has that address or not."""
+    with pytest.raises(SettingError, match=r"^here: .* can be reached from .* say --insecure"):
+        check_reach(read_address(text), "here")
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:0", "127.1:0", "[::1]:0", "localhost:1", "workq.invalid:1", "unix:/a"]
+)
+def test_a_name_is_not_looked_up_before_the_start(text, monkeypatch):
+    """Nor is anything else that may reach nobody refused."""
+    looked_up = socket.getaddrinfo
+
+    def numbers_only(*arguments, **named):
+        assert named["flags"] & socket.AI_NUMERICHOST
+        return looked_up(*arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", numbers_only)
+    check_reach(read_address(text), "here")
 
 
 def test_what_is_meant_is_done(bound):
@@ -154,3 +211,18 @@ def test_a_name_that_nobody_knows_is_named(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(ListenError, match=r"cannot listen on nowhere\.test:1: .*not known"):
         bind(TcpAddress("nowhere.test", 1), insecure=False)
+
+
+def test_the_file_of_a_socket_is_removed_by_its_owner_only(bound, tmp_path, monkeypatch):
+    """One that another server has put there since stays; one that is gone is no error."""
+    monkeypatch.chdir(tmp_path)
+    address = UnixAddress("s")
+    bound("unix:s")
+    file = SocketFile(address)
+    (tmp_path / "s").unlink()
+    file.remove()
+    bound("unix:s")
+    file.remove()
+    assert (tmp_path / "s").is_socket()
+    SocketFile(address).remove()
+    assert not (tmp_path / "s").exists()

@@ -214,7 +214,7 @@ def test_an_exception_is_one_key() -> None:
 @pytest.mark.parametrize("form", ["human", "json"])
 def test_the_lines_in_the_documentation_are_right(form: str) -> None:
     """docs/settings.md shows what is written."""
-    one = made("connection refused", None, {"peer": "127.0.0.1:4242", "connections": 10000})
+    one = made("connections refused", None, {"count": 17, "connections": 10000})
     formatter = JsonFormatter() if form == "json" else HumanFormatter(zone=UTC)
     assert f"\n{formatter.format(one)}\n" in PAGE
 

@@ -238,23 +238,23 @@ def test_a_flood_is_read_in_portions_and_answered_whole(served):
 
     async def body(server):
         peer = await server.peer()
-        session = next(iter(server.ring.connections)).session
+        one = next(iter(server.ring.connections))
         pauses = most = 0
-        pause = server.ring.pause
+        set_reading = one.set_reading
 
-        def noted(one):
+        def noted(reading):
             nonlocal pauses, most
-            pauses += 1
-            most = max(most, session.reader.pending)
-            pause(one)
+            pauses += not reading
+            most = max(most, one.session.reader.pending)
+            set_reading(reading)
 
-        server.ring.pause = noted
+        one.set_reading = noted
         sending = asyncio.create_task(peer.send("ping\r\n" * count))
         assert await peer.read(count * len(OK)) == OK * count
         await sending
         assert pauses
         assert most < INPUT_BYTES_MAX
-        assert not server.ring.paused
+        assert one.reading
 
     served(body)
 
@@ -264,7 +264,8 @@ def test_who_never_reads_is_not_read_without_end(served):
 
     async def body(server):
         peer = await server.peer()
-        session = next(iter(server.ring.connections)).session
+        one = next(iter(server.ring.connections))
+        session = one.session
         await peer.send(add(1, payload="x" * MIB))
         await peer.send(f"inspect job {job_id(1)}\r\n" * 30)
         await until(lambda: session.stalled)
@@ -273,7 +274,7 @@ def test_who_never_reads_is_not_read_without_end(served):
             await until(
                 lambda: (
                     sending.done()
-                    or server.ring.paused
+                    or not one.reading
                     or session.reader.pending > 2 * INPUT_BYTES_MAX
                 )
             )

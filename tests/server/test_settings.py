@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from workq import limits
 from workq.errors import SettingError
-from workq.server import settings
-from workq.server.settings import SETTINGS, Boolean, Quantity, Setting, Settings, describe, load
+from workq.server import kinds, settings
+from workq.server.kinds import Boolean, Quantity
+from workq.server.settings import SETTINGS, Setting, Settings, describe, load
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 PLACE = "/etc/workq/workq.toml"
@@ -146,10 +147,19 @@ def test_help_and_version_work_whatever_else_is_wrong(word: str) -> None:
         (["--max-memry=2G"], "--max-memry: unknown setting; the nearest known is --max-memory"),
         (["-lissen", "a:1"], "-lissen: unknown setting; the nearest known is --listen"),
         (["--max_jobs=1"], "--max_jobs: unknown setting; the nearest known is --max-jobs"),
-        (["--LOG=json"], "--LOG: unknown setting; the nearest known is --"),
+        (["--LOG=json"], "--LOG: unknown setting; the nearest known is --log"),
+        (["--jobs=1"], "--jobs: unknown setting; the nearest known is --max-jobs"),
+        (["--threads=4"], "--threads: unknown setting; see --help"),
+        (["-v"], "-v: unknown setting; see --help"),
         (["--max-jobs"], "--max-jobs: needs a value: --max-jobs NUMBER"),
         (["start"], "start: not a flag; settings are given as --name value"),
-        (["--insecure", "false"], "false: not a flag; settings are given as --name value"),
+        (
+            ["--insecure", "false"],
+            "false: not a flag; the value of a switch stands in the same word: --insecure=false",
+        ),
+        (["--insecure=true", "false"], "false: not a flag; settings are given as --name value"),
+        (["--insecure", "maybe"], "maybe: not a flag; settings are given as --name value"),
+        (["--insecure", "--log", "json", "on"], "on: not a flag; settings are given as"),
         (["---log=json"], "---log=json: not a flag"),
         (["--"], "--: not a flag"),
         (["-"], "-: not a flag"),
@@ -197,7 +207,7 @@ def test_a_time_is_seconds_or_has_a_unit(texts: tuple[str, ...], time_ms: int) -
 
 def test_the_unit_of_a_plain_time_is_the_settings_choice() -> None:
     """Some of the original's flags are plain milliseconds."""
-    kind = settings.duration(1, 10_000, plain="ms")
+    kind = kinds.duration(1, 10_000, plain="ms")
     assert kind.read("--cmdlog-sync-int", "1000") == 1000
     assert kind.read("--cmdlog-sync-int", "1s") == 1000
 
@@ -208,17 +218,18 @@ def test_the_unit_of_a_plain_time_is_the_settings_choice() -> None:
         ("--max-connections=0", "0 is not in 1 … 1000000"),
         ("--max-connections=1000001", "1000001 is not in 1 … 1000000"),
         ("--max-connections=-1", "-1 is not in 1 … 1000000"),
-        ("--max-connections=1.5", "1.5 is not a whole number of "),
         ("--max-connections=many", "'many' is not a whole number"),
         ("--max-connections=", "'' is not a whole number"),
         ("--max-connections=\u0663", "'\u0663' is not a whole number"),
         ("--max-connections=1K", "'1K' is not a whole number"),
         ("--max-connections=none", "'none' is not a whole number"),
-        ("--max-memory=2X", "'2X' is not a size like 65536, 64KiB or 2GiB"),
+        (
+            "--max-memory=2GB",
+            "'2GB' is not a size like 65536, 64KiB or 2GiB (the units are B, KiB, MiB, GiB,",
+        ),
         ("--max-memory=1000", "1000 is not in 1MiB … 1024GiB, or 0 for none"),
         ("--max-memory=" + "9" * 5000, "'" + "9" * 5000 + "' is not a size"),
         ("--max-line=1e3", "'1e3' is not a size"),
-        ("--max-line=1.0001KiB", "1.0001KiB is not a whole number of B"),
         ("--idle-timeout=10ms", "10ms is not in 1s … 30d, or 0 for never"),
         ("--idle-timeout=soon", "'soon' is not a time like 500ms, 60s, 5m or 1h"),
         ("--idle-timeout=nan", "'nan' is not a time"),
@@ -228,11 +239,44 @@ def test_the_unit_of_a_plain_time_is_the_settings_choice() -> None:
         ("--config=a\nb", "'a\\nb' has characters that cannot be printed"),
         ("--listen=", "0 values are not in 1 … 64"),
         ("--listen=" + "a:1," * 65, "65 values are not in 1 … 64"),
+        (
+            "--listen=a:1,b",
+            "'b' is not like 127.0.0.1:9922, [::1]:9922 or unix:/run/workq.sock: it",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_right(flag: str, problem: str) -> None:
     """The setting, the value and the range, or a good example."""
     assert refused([flag]).startswith(f"{flag.partition('=')[0]}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "flag, problem",
+    [
+        ("--max-connections=1.5", "1.5 is not a whole number"),
+        ("--max-line=1.0001KiB", "1.0001KiB is not a whole number of bytes"),
+        ("--idle-timeout=1.0001s", "1.0001s is not a whole number of ms"),
+    ],
+)
+def test_a_fraction_of_the_least_unit_is_refused(flag: str, problem: str) -> None:
+    """The whole of the message: nothing of it is left open."""
+    assert refused([flag]) == f"{flag.partition('=')[0]}: {problem}"
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:0", ":9922", "192.0.2.1:1", "[::]:1", "[2001:db8::1]:1"])
+def test_an_address_that_others_reach_is_refused_before_the_start(
+    written: Written, text: str
+) -> None:
+    """With the source that named it; in each of them, and only if it is the one that holds."""
+    said = f"{text} can be reached from other machines, and there is no authentication yet; "
+    said += "say --insecure if that is meant"
+    path = written(f"listen = '{text}'")
+    assert refused(["-listen", f"127.0.0.1:1,{text}"]) == f"-listen: {said}"
+    assert refused([], {"WORKQ_SERVER_LISTEN": text}) == f"WORKQ_SERVER_LISTEN: {said}"
+    assert refused(["--config", path]) == f"{path}: listen: {said}"
+    assert load(["--listen", text, "--insecure"], {}).listen == (text,)
+    assert load(["--config", path, "--listen=localhost:1"], {}).listen == ("localhost:1",)
+    assert load(["--listen", text, "--version"], {}).version
 
 
 @each_setting
@@ -296,8 +340,9 @@ def test_an_empty_variable_is_not_set() -> None:
     [
         ("MAX_MEM", "1", "unknown setting; the nearest known is WORKQ_SERVER_MAX_MEMORY"),
         ("max_memory", "1", "unknown setting; the nearest known is WORKQ_SERVER_"),
-        ("NONSENSE", "", "unknown setting; the nearest known is WORKQ_SERVER_"),
-        ("", "1", "unknown setting; the nearest known is WORKQ_SERVER_"),
+        ("NONSENSE", "", "unknown setting; see --help"),
+        ("", "1", "unknown setting; see --help"),
+        ("LISTEN", "9922", "'9922' is not like 127.0.0.1:9922, [::1]:9922 or unix:"),
         ("VERSION", "1", "can only be given by flag"),
         ("MAX_JOBS", "-5", "-5 is not in 1 … 1000000000, or 0 for none"),
         ("CONFIG", "/no/such", "cannot read /no/such: No such file or directory"),
@@ -338,17 +383,24 @@ def test_a_file_has_native_values(written: Written) -> None:
     "content, said",
     [
         ("max_memory = 1", ": max_memory: unknown setting; the nearest known is max-memory"),
-        ("[listen]\nlog = 'json'", ": listen: neither text nor a number nor true or false"),
-        ("[server]\nlog = 'json'", ": server: unknown setting; the nearest known is "),
-        ("max.jobs = 1", ": max: unknown setting; the nearest known is max-"),
+        ("[listen]\nlog = 'json'", ": listen: a table; settings stand outside of tables"),
+        ("[server]\nlog = 'json'", ": server: a table; settings stand outside of tables"),
+        ("max.jobs = 1", ": max: a table; settings stand outside of tables"),
+        ("listen = ['a:1', 'b']", ": listen: 'b' is not like 127.0.0.1:9922"),
         ("config = 'x'", ": config: can only be given by environment or flag"),
         ("help = true", ": help: can only be given by flag"),
         ("max-jobs = true", ": max-jobs: 'true' is not a whole number"),
         ("max-jobs = -1", ": max-jobs: -1 is not in "),
-        ("max-jobs = [1]", ": max-jobs: neither text nor a number nor true or false"),
-        ("listen = [['a:1']]", ": listen: neither text nor a number nor true or false"),
+        ("max-jobs = [1]", ": max-jobs: an array, but this setting has one value only"),
+        ("listen = [['a:1']]", ": listen: an array of arrays or tables"),
+        ("listen = [{a = 1}]", ": listen: an array of arrays or tables"),
         ("listen = []", ": listen: 0 values are not in 1 … 64"),
-        ("log = 2026-11-23", ": log: neither text nor a number nor true or false"),
+        ("log = 2026-11-23", ": log: 2026-11-23 is a date or a time of day"),
+        ("log = 05:40:00", ": log: 05:40:00 is a date or a time of day"),
+        (
+            "log = json",
+            ": not a TOML file: Invalid value (at line 1, column 7); text and what has a unit need",
+        ),
         ("insecure = 2", ": insecure: '2' is not true or false"),
         ("idle-timeout = inf", ": idle-timeout: 'inf' is not a time"),
         (f"max-jobs = 0x{'f' * 9999}", ": max-jobs: a number beyond every range"),
@@ -484,6 +536,8 @@ def test_the_errors_of_the_documentation_are_right(written: Written) -> None:
         refused([], {"WORKQ_SERVER_IDLE_TIMEOUT": "soon"}),
         refused(["--config", path]).replace(path, PLACE),
         refused(["--config", written("log = yes\n")]).replace(path, PLACE),
+        refused([], {"WORKQ_SERVER_LISTEN": "::1:9922"}),
+        refused(["--listen", "0.0.0.0:9922"]),
     ]
     assert block("## Errors").splitlines() == [f"workq-server: {one}" for one in said]
 
@@ -491,5 +545,5 @@ def test_the_errors_of_the_documentation_are_right(written: Written) -> None:
 def test_the_units_of_the_documentation_are_those_of_the_code() -> None:
     """Each is in the table of how values are written."""
     rows = re.findall(r"^\| a (?:size|time) \|.*$", PAGE, re.MULTILINE)
-    assert all(f"`{unit}`" in rows[0] for unit in settings.BYTE_UNITS if unit != "B")
-    assert all(re.search(rf"\d{unit}`", rows[1]) for unit in settings.TIME_UNITS)
+    assert all(f"`{unit}`" in rows[0] for unit in kinds.BYTE_UNITS if unit != "B")
+    assert all(re.search(rf"\d{unit}`", rows[1]) for unit in kinds.TIME_UNITS)

@@ -28,7 +28,8 @@ RIGHT = {
     "priority": "5",
     "max-attempts": "3",
     "max-fails": "2",
-    "command": "lease",
+    "command": "inspect",
+    "object": "job",
 }
 WRONG = {
     "id": ("nobody", replies.INVALID_ID),

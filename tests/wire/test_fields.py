@@ -31,7 +31,7 @@ def test_every_field_of_every_command_is_tested_here() -> None:
     known = {field.name: field for c in COMMANDS for field in (*c.fields, *c.flags.values())}
 
     assert set(known) == set(RIGHT)
-    assert set(known) == {*WRONG, "command"}
+    assert set(known) == {*WRONG, "command", "object"}
     for name, field in known.items():
         assert error_of(field, RIGHT[name]) is None
         if name in WRONG:

@@ -233,7 +233,7 @@ def test_a_usage_line_tells_fields_block_and_flags() -> None:
         BY_NAME["run"].usage == "run <id> <name> <ttr> <wait-timeout> <size> [-priority=<priority>]"
     )
     assert BY_NAME["lease"].usage == "lease <name> [<name> ...] <wait-timeout>"
-    assert BY_NAME["help"].usage == "help [<command>]"
+    assert BY_NAME["help"].usage == "help [<command>] [<object>]"
 
 
 # --- the short way ------------------------------------------------------------------------------
@@ -251,6 +251,7 @@ WORDS = {
     "cursor-offset": ["0", "1", "x"],
     "limit": ["1", "100", "101"],
     "command": ["lease", "inspect", "nosuch"],
+    "object": ["job", "nosuch"],
 }
 FLAGS = ["-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x="]
 

@@ -17,10 +17,11 @@ from workq.broker.names import KnownNames
 from workq.broker.patience import Patience
 from workq.broker.serving import Serving
 from workq.broker.session import CLOSE, LINGER, Session
-from workq.broker.waiting import Waiting
+from workq.broker.waiting import Waiter, Waiting
 from workq.commands.base import (
     Command,
     Facts,
+    JobWait,
     ResultWait,
 )
 from workq.engine.engine import Engine
@@ -30,12 +31,20 @@ from workq.limits import (
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
     JOB_BYTES,
+    NAMES_LIKE_A_REQUEST,
+    NAMES_PER_TURN_MAX,
+    QUEUE_BYTES,
     RECORD_BYTES_PER_TURN_MAX,
+    REFUSAL_COST,
+    REFUSED_LINGERING_MAX,
+    REPLY_BYTES_PER_TURN_MAX,
     REQUEST_BYTES_PER_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
+    REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
     RESULT_RESERVE_DIVISOR,
     UNSENT_BYTES_MAX,
+    WAITED_NAMES_MAX,
     Bounds,
 )
 from workq.wire import replies
@@ -76,34 +85,45 @@ class Broker:
         self._requests = 0
         self._refused = 0
         self._refused_connections = 0
+        self._refused_open = 0
+        self._share = REQUESTS_PER_SESSION_AND_TURN_MAX
+        self._delivering: list[Session] = []
+        self._reply_bytes = 0  # made by requests in this turn
+        self._resumed: list[Session] = []
+        self._busy: list[Session] = []  # while draining: who works on what somebody waits for
 
     # --- what the ring tells ------------------------------------------------------------------
 
     def open(self) -> Session:
         """A client has connected. One too many is told so and is served nothing."""
         session = Session(self._table, self._bounds.line_bytes_max)
-        refusal = b""
         if self._draining:
-            refusal = replies.SHUTTING_DOWN
+            self._turn_away(session, replies.SHUTTING_DOWN)
         elif 0 < self._bounds.connections_max <= len(self._sessions):
-            refusal = replies.TOO_MANY_CONNECTIONS
-        self._sessions[session] = None
-        if refusal:
-            self._refused_connections += 1
-            session.replies.append(refusal)
-            session.ending = LINGER
-            session.reader.finish()
-            self._agenda.speak(session)
-        elif not self._patient:
-            self._agenda.run_later(session)
+            self._turn_away(session, replies.TOO_MANY_CONNECTIONS)
+        else:
+            self._sessions[session] = None
+            if not self._patient:
+                self._agenda.run_later(session)
         return session
+
+    def _turn_away(self, session: Session, refusal: bytes) -> None:
+        """Serve nothing to a client; of a flood of them, do not even wait for it to read that."""
+        self._refused_connections += 1
+        self._refused_open += 1
+        session.refused = True
+        session.end(LINGER if self._refused_open <= REFUSED_LINGERING_MAX else CLOSE, refusal)
+        self._agenda.speak(session)
 
     def receive(self, session: Session, data: bytes) -> bool:
         """Bytes have come; return whether the ring shall read on (see `reads_on`)."""
         session.reader.feed(data)
         if session.runnable or session.stalled or session.choked:
             self._agenda.run_later(session)
-            return self.reads_on(session)
+            if error := self._patience.count(session):
+                self._cut_off(session, error)
+            session.paused = not self.reads_on(session)
+            return not session.paused
         session.runnable = True
         self._agenda.runnable.append(session)
         return True
@@ -111,13 +131,18 @@ class Broker:
     def eof(self, session: Session) -> None:
         """The client will send no more: from now on each of its waits is 0."""
         session.eof = True
+        self._serving.withdraw(session)
         self._agenda.run_later(session)
 
     def lost(self, session: Session) -> None:
         """The connection is gone. What was received is still done; nobody is told."""
         assert not session.lost
-        del self._sessions[session]
+        if session.refused:
+            self._refused_open -= 1
+        else:
+            del self._sessions[session]
         self._patience.forget(session)
+        self._serving.withdraw(session)
         session.lost = session.eof = True
         session.stalled = False
         self._agenda.run_later(session)
@@ -125,7 +150,9 @@ class Broker:
     def stall(self, session: Session, stalled: bool) -> None:
         """The client does not take its replies, or does again."""
         session.stalled = stalled
-        if not stalled:
+        if stalled:
+            self._serving.withdraw(session)
+        else:
             self._agenda.run_later(session)
 
     def appended(self, position: int) -> None:
@@ -158,18 +185,20 @@ class Broker:
         """
         engine = self.engine
         engine.advance(now_ms, offset_ms)
-        if engine.changed or engine.woken:
-            self._serving.settle()
+        self._serving.begin_turn()
         if not engine.behind:
             self._serving.end_waits()
         for session in self._patience.ended(now_ms):
             self._agenda.speak(session)
         self._serve_sessions()
-        if engine.shifted or self._waiting.shifted:
-            self.names.catch_up()
+        if self._busy:
+            self._look_at_busy()
+        if self.names.pending:
+            self.names.catch_up(NAMES_PER_TURN_MAX)
         commit = engine.commit
         if commit:
             engine.commit = []
+            engine.commit_bytes = 0
         return commit
 
     def release(self) -> list[Send]:
@@ -181,87 +210,138 @@ class Broker:
                 session.spoken = False
                 gate.hold(session)
             spoken.clear()
+        for session in self._delivering:
+            session.delivering.clear()
         sends = gate.release()
+        self._delivering = [session for session, _, _ in sends if session.delivering]
         for session, _, _ in sends:
             if session.choked and session.unsent_bytes < UNSENT_BYTES_MAX:
                 session.choked = False
                 self._agenda.run_later(session)
         return sends
 
+    def bounced(self, session: Session) -> None:
+        """What `release` gave for a session could not be handed to its transport, which is about
+        to be lost: the leases in it will be undone."""
+        session.undelivered[:0] = session.delivering
+        session.delivering.clear()
+
+    def resumed(self) -> list[Session]:
+        """The sessions that were not read from and shall be again."""
+        resumed = self._resumed
+        if resumed:
+            self._resumed = []
+        return resumed
+
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
-        if self._agenda.runnable:
+        if self._agenda.runnable or self.names.pending or self._serving.telling:
             return self.engine.now_ms
         return min(self.engine.next_ms(), self._waiting.soonest_ms, self._patience.soonest_ms)
 
     def _serve_sessions(self) -> None:
         sessions = self._agenda.runnable
         self._agenda.runnable = []
-        requests_max = self._requests + REQUESTS_PER_TURN_MAX
-        bytes_left = RECORD_BYTES_PER_TURN_MAX
+        left = REQUESTS_PER_TURN_MAX
+        # Among many none gets much at once, or who has one request waits for all of theirs.
+        self._share = max(
+            REQUESTS_PER_SESSION_AND_TURN_MIN,
+            min(REQUESTS_PER_SESSION_AND_TURN_MAX, left // (len(sessions) or 1)),
+        )
+        engine = self.engine
+        self._reply_bytes = 0
         for index, session in enumerate(sessions):
-            if self._requests >= requests_max or bytes_left <= 0:
+            if (
+                left <= 0
+                or engine.commit_bytes >= RECORD_BYTES_PER_TURN_MAX
+                or self._reply_bytes >= REPLY_BYTES_PER_TURN_MAX
+            ):
                 self._agenda.runnable = sessions[index:] + self._agenda.runnable
                 return
             session.runnable = False
-            bytes_left -= self._serve(session)
+            left -= self._serve(session) or 1
 
     def _serve(self, session: Session) -> int:
-        """Execute a session's requests, as many as one turn may; return the bytes in them."""
-        if session.waiter is not None and (session.eof or self._draining):
-            self._serving.cut_wait(session.waiter)
+        """Execute a session's requests, as many as one turn may; return how many they count."""
+        cost = 0 if session.waiter is None else 1
+        waiter = session.waiter
+        if waiter is not None:
+            if isinstance(waiter.wait, JobWait):
+                cost += len(waiter.wait.names) // NAMES_LIKE_A_REQUEST
+            self._serve_waiter(session, waiter)
         reader = session.reader
-        start = reader.at
-        done = 0
+        heard = False
         if session.waiter is None and not session.ending and not session.stalled:
             self._asking = session
-            done = self._execute(session)
-            self._requests += done
+            before = self._requests
+            cost += self._execute(session)
+            heard = self._requests > before
         if (
             session.waiter is not None
             or session.lost
             or reader.unfinished
             or session.input_bytes
+            or session.paused
+            or session.stalled
+            or session.choked
             or self._draining
             or not self._patient
         ):
-            self._after(session, done > 0)
+            self._after(session, heard)
         elif (session.replies or session.ending) and not session.spoken and not session.ended:
             session.spoken = True
             self._agenda.spoken.append(session)
-        return max(reader.at - start, 0)
+        return cost
+
+    def _serve_waiter(self, session: Session, waiter: Waiter) -> None:
+        """End the wait of a client that is gone; let one that takes jobs again stand in line."""
+        if session.eof or self._draining:
+            self._serving.cut_wait(waiter)
+        elif isinstance(waiter.wait, JobWait) and not waiter.in_line and not session.stalled:
+            self._serving.rejoin(waiter, waiter.wait)
 
     def _execute(self, session: Session) -> int:
-        """Execute requests of a session for which nothing speaks against it; return how many."""
+        """Execute requests of a session for which nothing speaks against it.
+
+        Returns:
+            What they cost, in usual requests. When that is more than its share of a turn, or its
+            replies are too many, the rest follows later.
+        """
         engine = self.engine
         reader = session.reader
         next_request = reader.next
         said = session.replies
         said_bytes = session.unsent_bytes
         stop_at = reader.at + REQUEST_BYTES_PER_TURN_MAX
-        for done in range(REQUESTS_PER_SESSION_AND_TURN_MAX):
+        spent = -reader.effort
+        share = self._share
+        while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = True
-                return done
-            if reader.at >= stop_at:
+                break
+            if spent + reader.effort >= share or reader.at >= stop_at:
                 self._agenda.run_later(session)
-                return done
+                break
             item = session.asked or next_request()
             if item is None:
                 if session.eof:
                     self._finish(session)
-                return done
+                break
             command, arguments = item
             if command is None:
+                self._requests += 1
+                spent += REFUSAL_COST
                 self._refuse(session, arguments)
                 if session.ending:
-                    return done + 1
+                    break
                 continue
-            if engine.behind and command.overall:
+            if command.overall and (engine.behind or self.names.pending > NAMES_PER_TURN_MAX):
                 session.asked = command, arguments
                 self._agenda.run_later(session)
-                return done
+                break
             session.asked = None
+            self._requests += 1
+            spent += command.cost
             if self._draining and not command.closing:
                 said.append(replies.SHUTTING_DOWN)
                 continue
@@ -269,14 +349,14 @@ class Broker:
             if isinstance(reply, bytes):
                 said.append(reply)
                 said_bytes += len(reply)
+                self._reply_bytes += len(reply)
             else:
                 self._serving.wait(session, reply, self._draining)
             if engine.changed or engine.woken:
                 self._serving.settle()
             if session.ending or session.waiter is not None:
-                return done + 1
-        self._agenda.run_later(session)
-        return REQUESTS_PER_SESSION_AND_TURN_MAX
+                break
+        return spent + reader.effort
 
     def _after(self, session: Session, heard: bool) -> None:
         """A session's share of the turn is over, and not all of its requests are answered."""
@@ -298,6 +378,9 @@ class Broker:
                 self._close_if_idle(session)
         if session.replies or (session.ending and not session.ended):
             self._agenda.speak(session)
+        if session.paused and self.reads_on(session):
+            session.paused = False
+            self._resumed.append(session)
 
     def _refuse(self, session: Session, reply: bytes) -> None:
         """Answer a request that could not be read."""
@@ -310,10 +393,7 @@ class Broker:
 
     def _finish(self, session: Session) -> None:
         """The last request of a client that sends no more has been answered."""
-        cut_off = session.reader.finish()
-        if cut_off:
-            session.replies.append(cut_off)
-        session.ending = CLOSE
+        session.end(CLOSE, session.reader.finish())
 
     # --- what commands ask for ----------------------------------------------------------------
 
@@ -331,8 +411,7 @@ class Broker:
         if 0 < bounds.jobs_max <= engine.size:
             return replies.OUT_OF_MEMORY
         if bounds.memory_bytes_max:
-            used_bytes = engine.held_bytes + (engine.size + 1) * JOB_BYTES + payload_bytes
-            if used_bytes > bounds.memory_bytes_max:
+            if self._used_bytes() + JOB_BYTES + payload_bytes > bounds.memory_bytes_max:
                 return replies.OUT_OF_MEMORY
         return None
 
@@ -342,15 +421,24 @@ class Broker:
         memory_bytes_max = self._bounds.memory_bytes_max
         if not memory_bytes_max:
             return True
+        reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
+        return self._used_bytes() + result_bytes <= memory_bytes_max + reserve_bytes
+
+    def _used_bytes(self) -> int:
+        """What jobs take of the memory for them."""
         engine = self.engine
-        used_bytes = engine.held_bytes + engine.size * JOB_BYTES + result_bytes
-        return used_bytes <= memory_bytes_max + memory_bytes_max // RESULT_RESERVE_DIVISOR
+        fixed_bytes = engine.size * JOB_BYTES + engine.queue_count * QUEUE_BYTES
+        return engine.held_bytes + fixed_bytes
+
+    def waits_refused(self, names: int) -> bytes | None:
+        """The error that a request gets that would wait for a job of so many queues; None if it
+        may."""
+        return replies.OUT_OF_MEMORY if self._waiting.names + names > WAITED_NAMES_MAX else None
 
     def quit(self) -> None:
         """Close the asking session once its replies are sent."""
         assert self._asking is not None
-        self._asking.ending = LINGER  # more may be on its way: no reset shall overtake the reply
-        self._asking.reader.finish()
+        self._asking.end(LINGER)  # more may be on its way: no reset shall overtake the reply
 
     def gauges(self) -> dict[str, int]:
         """The numbers of connections and requests, by name."""
@@ -374,9 +462,8 @@ class Broker:
             if isinstance(waiter.wait, ResultWait) and waiter.wait.caller:
                 self.engine.delete(waiter.wait.job)
                 self._serving.settle()
-        session.replies.append(error)
-        session.ending = LINGER
-        session.reader.finish()
+        session.end(LINGER, error)
+        self._agenda.speak(session)
 
     # --- shutting down ------------------------------------------------------------------------
 
@@ -399,8 +486,7 @@ class Broker:
             if waiter is not None:
                 self._serving.answer(waiter, replies.TIMEOUT)
             if not session.ending:
-                session.ending = CLOSE
-                session.reader.finish()
+                session.end(CLOSE)
             if not session.ended:
                 self._agenda.speak(session)
 
@@ -409,6 +495,15 @@ class Broker:
         if session.waiter is not None or session.reader.pending:
             return
         if any(job.state is LEASED for job in session.serving):
+            self._busy.append(session)
             return
-        session.ending = CLOSE
-        session.reader.finish()
+        session.end(LINGER)
+
+    def _look_at_busy(self) -> None:
+        """Look again at those who worked on a foreground job: somebody else may have ended it."""
+        busy, self._busy = self._busy, []
+        for session in busy:
+            if any(job.state is LEASED for job in session.serving):
+                self._busy.append(session)
+            else:
+                self._agenda.run_later(session)

@@ -43,7 +43,7 @@ class Gate:
         session.leases_told = 0
 
     def release(self) -> list[Send]:
-        """What may leave now, in order; the leases in it count as delivered."""
+        """What may leave now, in order; the leases in it count as delivered unless they bounce."""
         held = self._held
         safe = self.safe
         sends: list[Send] = []
@@ -54,6 +54,7 @@ class Gate:
             if session.lost:
                 continue
             if leases:
+                session.delivering += session.undelivered[:leases]
                 del session.undelivered[:leases]
             sends.append(send)
         return sends

@@ -30,6 +30,11 @@ class KnownNames:
         self._order: SortedList[bytes] = SortedList()
         self._idle: OrderedDict[bytes, None] = OrderedDict()  # newest last
 
+    @property
+    def pending(self) -> int:
+        """How many queues and lines came and went that are not taken in yet."""
+        return len(self._engine.shifted) + len(self._waiting.shifted)
+
     def __contains__(self, name: bytes) -> bool:
         if name in self._engine.queues or name in self._waiting.lines:
             return True
@@ -53,13 +58,17 @@ class KnownNames:
         end = min(offset + limit, len(self._order))
         return [self._order[index] for index in range(offset, end)]
 
-    def catch_up(self) -> None:
-        """Take in which queues and lines came and went."""
+    def catch_up(self, names_max: int = -1) -> None:
+        """Take in which queues and lines came and went.
+
+        Args:
+            names_max: how many at the most; -1 for all.
+        """
         for shifted in (self._engine.shifted, self._waiting.shifted):
-            if shifted:
-                for name in shifted:
-                    self._place(name)
-                shifted.clear()
+            while shifted and names_max:
+                name, _ = shifted.popitem(last=False)
+                self._place(name)
+                names_max -= 1
 
     def _place(self, name: bytes) -> None:
         """Put a name where it belongs now."""

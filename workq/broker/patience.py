@@ -43,13 +43,10 @@ class Patience:
         Returns:
             The error that ends it because its input does not fit; empty for none.
         """
-        pending = session.reader.pending
-        grown = pending - session.input_bytes
-        self.input_bytes += grown
-        session.input_bytes = pending
-        if grown > 0 and 0 < self._bounds.input_bytes_max < self.input_bytes:
-            return replies.OUT_OF_MEMORY
-        half_sent = session.reader.unfinished
+        if error := self.count(session):
+            return error
+        backlog = session.runnable or session.stalled or session.choked
+        half_sent = session.reader.unfinished and not backlog
         limit_ms = self._bounds.request_timeout_ms if half_sent else self._bounds.idle_timeout_ms
         if session.waiter is not None:
             limit_ms = 0
@@ -59,6 +56,16 @@ class Patience:
             session.at_ms = now_ms + limit_ms if limit_ms else None
             if limit_ms:
                 self._ends.set(session, now_ms)
+        return b""
+
+    def count(self, session: Session) -> bytes:
+        """Count the input that is kept of a session; return what `look_at` does."""
+        pending = session.reader.pending
+        grown = pending - session.input_bytes
+        self.input_bytes += grown
+        session.input_bytes = pending
+        if grown > 0 and 0 < self._bounds.input_bytes_max < self.input_bytes:
+            return replies.OUT_OF_MEMORY
         return b""
 
     def forget(self, session: Session) -> None:
@@ -81,8 +88,6 @@ class Patience:
             session.at_ms = None
             if not session.ending:
                 timeout = replies.REQUEST_TIMEOUT if session.half_sent else replies.IDLE_TIMEOUT
-                session.replies.append(timeout)
-                session.ending = LINGER
-                session.reader.finish()
+                session.end(LINGER, timeout)
                 sessions.append(session)
         return sessions

@@ -7,13 +7,20 @@ while somebody waits for it.
 
 from __future__ import annotations
 
+from collections import deque
+
 from workq.broker.agenda import Agenda
 from workq.broker.session import Session
 from workq.broker.waiting import Waiter, Waiting
-from workq.commands.base import ResultWait, Wait, finished, leased
+from workq.commands.base import JobWait, ResultWait, Wait, finished, leased
 from workq.engine.engine import Engine
 from workq.engine.job import GONE, LEASED, Job
-from workq.limits import CASCADES_PER_TURN_MAX, DEADLINES_PER_TURN_MAX
+from workq.limits import (
+    ANSWERS_PER_TURN_MAX,
+    CASCADES_PER_TURN_MAX,
+    DEADLINES_PER_TURN_MAX,
+    REPLY_BYTES_PER_TURN_MAX,
+)
 from workq.wire import replies
 
 
@@ -30,6 +37,9 @@ class Serving:
         self._engine = engine
         self._waiting = waiting
         self._agenda = agenda
+        self._telling: deque[Waiter] = deque()
+        self._answers_left = 0
+        self._bytes_left = 0
 
     def wait(self, session: Session, wait: Wait, hasty: bool) -> None:
         """Let the request of a session wait; one that may not wait is answered at once.
@@ -46,6 +56,19 @@ class Serving:
             self.settle()
             if session.waiter is waiter:
                 self._end_wait(waiter)
+
+    @property
+    def telling(self) -> bool:
+        """Whether results are to be told that a turn had no room for."""
+        return bool(self._telling)
+
+    def begin_turn(self) -> None:
+        """Go on telling what the turn before had no room for; serve whom time has given a job."""
+        self._answers_left = ANSWERS_PER_TURN_MAX
+        self._bytes_left = REPLY_BYTES_PER_TURN_MAX
+        self._tell_on()
+        if self._engine.changed or self._engine.woken:
+            self.settle()
 
     def settle(self) -> None:
         """Serve those whose job has changed or come, until nothing changes any more.
@@ -66,23 +89,33 @@ class Serving:
                 self._serve_line(queue.name)
 
     def _tell(self, job: Job) -> None:
-        """Tell those who wait for a job's result what became of it."""
-        if job.watchers is None:
+        """See to it that those who wait for a job's result hear what became of it."""
+        watchers = job.watchers
+        if watchers is None:
             return
-        watchers: list[Waiter] = list(job.watchers)
-        if job.state is GONE:
+        if job.state is GONE or job.finished:
+            job.watchers = None
+            reply = replies.NOT_FOUND if job.state is GONE else finished(job)
             for waiter in watchers:
-                self.answer(waiter, replies.NOT_FOUND)
-        elif job.finished:
-            reply = finished(job)
-            for waiter in watchers:
-                self.answer(waiter, reply)
-            if job.foreground:
+                waiter.unset()
+                waiter.told = reply
+            self._telling.extend(watchers)
+            self._tell_on()
+            if job.foreground and job.state is not GONE:
                 self._engine.delete(job)
         else:  # its lease has ended; whose wait was over before has waited for that
-            for waiter in watchers:
+            for waiter in list(watchers):
                 if waiter.over:
                     self._end_wait(waiter)
+
+    def _tell_on(self) -> None:
+        """Tell results, in the order in which they came, as many as one turn may."""
+        while self._telling and self._answers_left > 0 and self._bytes_left > 0:
+            waiter = self._telling.popleft()
+            if waiter.session.waiter is waiter:
+                self._answers_left -= 1
+                self._bytes_left -= len(waiter.told)
+                self.answer(waiter, waiter.told)
 
     def _serve_line(self, name: bytes) -> None:
         """Hand out what is ready in a queue to those who wait for it."""
@@ -93,7 +126,23 @@ class Serving:
             waiter = first[0]
             self.answer(waiter, self.hand_out(waiter.session, job))
 
+    def withdraw(self, session: Session) -> None:
+        """A client cannot take a job any more, or not now: hand it none."""
+        if session.waiter is not None:
+            self._waiting.leave(session.waiter)
+
+    def rejoin(self, waiter: Waiter, wait: JobWait) -> None:
+        """A client that waits for a job can take one again: let it stand in line anew."""
+        self._waiting.join(waiter, wait)
+        for name in wait.names:
+            queue = self._engine.queues.get(name)
+            if queue is not None and queue.ready.size and not queue.woken:
+                queue.woken = True
+                self._engine.woken.append(queue)
+        self.settle()
+
     def hand_out(self, session: Session, job: Job) -> bytes:
+        """Lease a ready job to a session; return the reply that tells it so."""
         token = self._engine.lease(job)
         session.undelivered.append((job.id, token))
         session.leases_told += 1
@@ -113,8 +162,9 @@ class Serving:
     def end_waits(self) -> None:
         """End the waits whose time is over, as many as one turn may."""
         now_ms = self._engine.now_ms
+        self._waiting.cascade(now_ms, CASCADES_PER_TURN_MAX)
         for _ in range(DEADLINES_PER_TURN_MAX):
-            waiter = self._waiting.ended(now_ms, CASCADES_PER_TURN_MAX)
+            waiter = self._waiting.ended(now_ms)
             if waiter is None:
                 break
             self._end_wait(waiter)
@@ -124,6 +174,9 @@ class Serving:
     def _end_wait(self, waiter: Waiter) -> None:
         """End a wait: at its time, or because its client sends no more."""
         wait = waiter.wait
+        if waiter.told:
+            self.answer(waiter, waiter.told)
+            return
         if isinstance(wait, ResultWait) and wait.caller:
             job = wait.job
             if job.lease is not None:

@@ -28,6 +28,8 @@ class Session(Timer):
         undelivered: the leases (id and token) in replies not yet handed to the transport; they
             are undone when the connection is lost before. `leases_told` of them, the last, are
             in `replies`.
+        delivering: of those leases, the ones in what the ring was asked to send last.
+        refused: whether it was one connection too many.
         serving: the foreground jobs it was handed and that may still be leased: while the server
             shuts down, their callers wait for it.
         waiter: what the current request waits for; nothing behind it starts meanwhile.
@@ -40,12 +42,14 @@ class Session(Timer):
         ended: whether the ring has been asked to end it.
         half_sent: whether it is timed because a request has come in part.
         input_bytes: what `Patience` has counted of its input.
+        paused: whether it is not read from.
         runnable, spoken: whether it stands in the broker's list of that name.
     """
 
     __slots__ = (
         "asked",
         "choked",
+        "delivering",
         "ended",
         "ending",
         "eof",
@@ -53,8 +57,10 @@ class Session(Timer):
         "input_bytes",
         "leases_told",
         "lost",
+        "paused",
         "peer",
         "reader",
+        "refused",
         "replies",
         "runnable",
         "serving",
@@ -72,6 +78,7 @@ class Session(Timer):
         self.replies: list[bytes] = []
         self.unsent_bytes = 0
         self.undelivered: list[tuple[bytes, int]] = []
+        self.delivering: list[tuple[bytes, int]] = []
         self.leases_told = 0
         self.serving: list[Job] = []
         self.waiter: Waiter | None = None
@@ -84,5 +91,19 @@ class Session(Timer):
         self.ended = False
         self.half_sent = False
         self.input_bytes = 0
+        self.paused = False
+        self.refused = False
         self.runnable = False
         self.spoken = False
+
+    def end(self, how: int, reply: bytes = b"") -> None:
+        """End the session after a last reply; what else was received is thrown away.
+
+        Args:
+            how: `CLOSE` or `LINGER`.
+            reply: may be empty.
+        """
+        if reply:
+            self.replies.append(reply)
+        self.ending = how
+        self.reader.finish()

@@ -23,15 +23,19 @@ class Waiter(Timer):
     Attributes:
         session: who asked.
         wait: what for.
+        told: the reply that tells what became of its job, while it is on its way; else empty.
+        in_line: whether it stands in the lines of its names.
         over: whether the wait of a caller is over, who waits on for the end of a lease.
     """
 
-    __slots__ = ("over", "session", "wait")
+    __slots__ = ("in_line", "over", "session", "told", "wait")
 
     def __init__(self, session: Session, wait: Wait, until_ms: int) -> None:
         super().__init__(until_ms)
         self.session = session
         self.wait = wait
+        self.told = b""
+        self.in_line = False
         self.over = False
 
 
@@ -42,13 +46,15 @@ class Waiting:
         lines: by name those who wait for a job of it; no line is empty. The engine looks into
             it to know whose queues' ready jobs are to be told of.
         size: how many wait.
+        names: how many places in lines they take.
         shifted: names whose line was begun or ended; emptied by the broker.
     """
 
     def __init__(self) -> None:
         self.lines: dict[bytes, OrderedDict[Waiter, None]] = {}
         self.size = 0
-        self.shifted: list[bytes] = []
+        self.shifted: OrderedDict[bytes, None] = OrderedDict()
+        self.names = 0
         self._ends: Calendar[Waiter] = Calendar()
 
     def add(self, waiter: Waiter, now_ms: int) -> None:
@@ -62,13 +68,37 @@ class Waiting:
             if job.watchers is None:
                 job.watchers = {}
             job.watchers[waiter] = None
-            return
+        else:
+            self.join(waiter, wait)
+
+    def join(self, waiter: Waiter, wait: JobWait) -> None:
+        """Let a waiter stand in its lines, at their ends."""
+        waiter.in_line = True
+        self.names += len(wait.names)
         for name in wait.names:
             line = self.lines.get(name)
             if line is None:
                 line = self.lines[name] = OrderedDict()
-                self.shifted.append(name)
+                self._shift(name)
             line[waiter] = None
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take a waiter for a job out of its lines; it waits on, but is handed nothing."""
+        wait = waiter.wait
+        if not waiter.in_line or isinstance(wait, ResultWait):
+            return
+        waiter.in_line = False
+        self.names -= len(wait.names)
+        for name in wait.names:
+            line = self.lines[name]
+            del line[waiter]
+            if not line:
+                del self.lines[name]
+                self._shift(name)
+
+    def _shift(self, name: bytes) -> None:
+        self.shifted[name] = None
+        self.shifted.move_to_end(name)
 
     def remove(self, waiter: Waiter) -> None:
         """Let a waiter wait no longer."""
@@ -78,17 +108,12 @@ class Waiting:
         wait = waiter.wait
         if isinstance(wait, ResultWait):
             watchers = wait.job.watchers
-            assert watchers is not None
-            del watchers[waiter]
-            if not watchers:
-                wait.job.watchers = None
-            return
-        for name in wait.names:
-            line = self.lines[name]
-            del line[waiter]
-            if not line:
-                del self.lines[name]
-                self.shifted.append(name)
+            if watchers is not None:  # else its job is finished or gone
+                del watchers[waiter]
+                if not watchers:
+                    wait.job.watchers = None
+        else:
+            self.leave(waiter)
 
     def first(self, name: bytes) -> tuple[Waiter, JobWait] | None:
         """Who is first in the line of a name, None if nobody waits."""
@@ -99,11 +124,13 @@ class Waiting:
         assert isinstance(waiter.wait, JobWait)
         return waiter, waiter.wait
 
-    def ended(self, now_ms: int, moves_max: int) -> Waiter | None:
+    def cascade(self, now_ms: int, moves_max: int) -> None:
+        """Bring near the ends of waits that draw near; once a turn, before `ended`."""
+        if self._ends.soonest_ms <= now_ms:
+            self._ends.cascade(now_ms, moves_max)
+
+    def ended(self, now_ms: int) -> Waiter | None:
         """A waiter whose wait has ended, None if there is none."""
-        if self._ends.soonest_ms > now_ms:
-            return None
-        self._ends.cascade(now_ms, moves_max)
         return self._ends.first(now_ms)
 
     @property

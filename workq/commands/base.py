@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from workq.engine.engine import Engine
 from workq.engine.job import COMPLETED, Job
+from workq.wire import replies
 from workq.wire.fields import Field
 from workq.wire.grammar import Arguments, Grammar
 
@@ -26,6 +27,7 @@ class Facts(NamedTuple):
     Attributes:
         version: of the server.
         started_ms: when it began to listen, as Unix time.
+        uptime_ms: how long it has listened.
         memory_bytes: resident memory.
         long_turns: turns of the loop that took longer than `LONG_TURN_MS`.
         longest_turn_us: how long the longest one took, in microseconds.
@@ -33,6 +35,7 @@ class Facts(NamedTuple):
 
     version: str = ""
     started_ms: int = 0
+    uptime_ms: int = 0
     memory_bytes: int = 0
     long_turns: int = 0
     longest_turn_us: int = 0
@@ -75,6 +78,11 @@ class Desk(Protocol):
         it may be."""
         ...
 
+    def waits_refused(self, names: int) -> bytes | None:
+        """The error that a request gets that would wait for a job of so many queues; None if it
+        may."""
+        ...
+
     def result_fits(self, result_bytes: int) -> bool:
         """Whether there is room for so large a result."""
         ...
@@ -112,6 +120,18 @@ class ResultWait(NamedTuple):
     job: Job
     wait_ms: int
     caller: bool = False
+
+
+def unfinished(desk: Desk, job_id: bytes, result: bytes) -> Job | bytes:
+    """The job that a result is for; or the error that says why it cannot be."""
+    job = desk.engine.find(job_id)
+    if job is None:
+        return replies.NOT_FOUND
+    if job.finished:
+        return replies.DUPLICATE_RESULT
+    if result and not desk.result_fits(len(result)):
+        return replies.OUT_OF_MEMORY
+    return job
 
 
 Wait: TypeAlias = JobWait | ResultWait
@@ -152,6 +172,7 @@ class Command(Grammar):
         details: what the replies mean, more lines for `help <command>`.
         overall: whether it looks at queues as a whole, so that it must wait while deadlines that
             have come are not all fired.
+        cost: how much it does, in usual requests; a turn may do so many (limits.py).
         closing: whether it is still served while the server shuts down.
     """
 
@@ -165,11 +186,12 @@ class Command(Grammar):
         details: str = "",
         flags: tuple[Field, ...] = (),
         many: bool = False,
-        optional: bool = False,
+        optional: int = 0,
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
         overall: bool = False,
         closing: bool = False,
+        cost: int = 1,
     ) -> None:
         super().__init__(
             name,
@@ -185,3 +207,4 @@ class Command(Grammar):
         self.details = details
         self.overall = overall
         self.closing = closing
+        self.cost = cost

@@ -1,21 +1,16 @@
 """complete: finish a job with success."""
 
-from workq.commands.base import Command, Desk
+from workq.commands.base import Command, Desk, unfinished
 from workq.wire import replies
 from workq.wire.fields import JOB_ID
 
 
 def execute(desk: Desk, job_id: bytes, result: bytes) -> bytes:
     """Keep the result and release everybody who waits for it."""
-    engine = desk.engine
-    job = engine.find(job_id)
-    if job is None:
-        return replies.NOT_FOUND
-    if job.finished:
-        return replies.DUPLICATE_RESULT
-    if result and not desk.result_fits(len(result)):
-        return replies.OUT_OF_MEMORY
-    engine.complete(job, result)
+    job = unfinished(desk, job_id, result)
+    if isinstance(job, bytes):
+        return job
+    desk.engine.complete(job, result)
     return replies.OK
 
 

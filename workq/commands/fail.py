@@ -1,21 +1,16 @@
 """fail: report that a job has failed."""
 
-from workq.commands.base import Command, Desk
+from workq.commands.base import Command, Desk, unfinished
 from workq.wire import replies
 from workq.wire.fields import JOB_ID
 
 
 def execute(desk: Desk, job_id: bytes, result: bytes) -> bytes:
     """Count the failure. The last one the job may have finishes it, and its result is kept."""
-    engine = desk.engine
-    job = engine.find(job_id)
-    if job is None:
-        return replies.NOT_FOUND
-    if job.finished:
-        return replies.DUPLICATE_RESULT
-    if result and not desk.result_fits(len(result)):
-        return replies.OUT_OF_MEMORY
-    engine.fail(job, result)
+    job = unfinished(desk, job_id, result)
+    if isinstance(job, bytes):
+        return job
+    desk.engine.fail(job, result)
     return replies.OK
 
 

@@ -10,14 +10,14 @@ def _read(word: bytes) -> bytes:
 
 
 def execute(desk: Desk, *asked: bytes) -> bytes:
-    """List the commands, or tell all of those whose first or whole name is asked for."""
+    """List the commands, or tell those whose first word, or whole name, is asked for."""
     if not asked:
         width = max(len(command.name) for command in desk.commands)
         return _lines([f"{c.name:<{width}}  {c.summary}" for c in desk.commands])
-    name = asked[0].decode("latin-1")
+    words = [word.decode("latin-1") for word in asked]
     lines: list[str] = []
     for command in desk.commands:
-        if name == command.name.partition(" ")[0]:
+        if command.name.split(" ")[: len(words)] == words:
             lines += [command.usage, f"  {command.summary}"]
             lines += [f"  {line}" for line in command.details.splitlines()]
     return _lines(lines) if lines else replies.NOT_FOUND
@@ -29,9 +29,10 @@ def _lines(lines: list[str]) -> bytes:
 
 COMMAND = Command(
     "help",
-    (Field("command", _read),),
-    optional=True,
+    (Field("command", _read), Field("object", _read)),
+    optional=2,
     execute=execute,
+    cost=8,
     summary="list the commands, or explain one",
     details="+OK <n>, then n lines; -NOT-FOUND for what is no command.",
 )

@@ -27,7 +27,8 @@ def _state_number(job: Job) -> int:
     return _PENDING if back else _NEW
 
 
-def _job_block(job: Job) -> bytes:
+def _job_block(job: Job, offset_ms: int) -> bytes:
+    # Times are kept by the clock that never steps, and shown by the wall's.
     options = job.options
     pairs: list[tuple[str, Any]] = [
         ("name", job.queue.name),
@@ -41,7 +42,7 @@ def _job_block(job: Job) -> bytes:
         ("fails", job.fails),
         ("priority", options.priority),
         ("state", _state_number(job)),
-        ("created", replies.time(job.created_ms)),
+        ("created", replies.time(job.created_ms + offset_ms)),
     ]
     if job.time_ms is not None:
         pairs.append(("time", replies.time(job.time_ms)))
@@ -50,15 +51,21 @@ def _job_block(job: Job) -> bytes:
 
 def _job(desk: Desk, job_id: bytes) -> bytes:
     job = desk.engine.find(job_id)
-    return replies.NOT_FOUND if job is None else replies.counted([_job_block(job)])
+    if job is None:
+        return replies.NOT_FOUND
+    return replies.counted([_job_block(job, _offset_ms(desk))])
 
 
-def _listed(order: Order[Job], offset: int, limit: int) -> bytes:
+def _offset_ms(desk: Desk) -> int:
+    return desk.engine.wall_ms - desk.engine.now_ms
+
+
+def _listed(desk: Desk, order: Order[Job], offset: int, limit: int) -> bytes:
     """The jobs of a list, no more of them than fit into one reply; one at least."""
     blocks: list[bytes] = []
     size = 0
     for job in islice(order.from_offset(offset), limit):
-        blocks.append(_job_block(job))
+        blocks.append(_job_block(job, _offset_ms(desk)))
         size += len(blocks[-1])
         if size >= LISTED_BYTES_MAX:
             break
@@ -68,14 +75,14 @@ def _listed(order: Order[Job], offset: int, limit: int) -> bytes:
 def _jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:
     queue = desk.engine.queues.get(name)
     if queue is not None:
-        return _listed(queue.ready, offset, limit)
+        return _listed(desk, queue.ready, offset, limit)
     return replies.counted([]) if name in desk.names else replies.NOT_FOUND
 
 
 def _scheduled_jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:
     queue = desk.engine.queues.get(name)
     if queue is not None:
-        return _listed(queue.scheduled, offset, limit)
+        return _listed(desk, queue.scheduled, offset, limit)
     return replies.counted([]) if name in desk.names else replies.NOT_FOUND
 
 
@@ -109,6 +116,7 @@ COMMANDS = (
         "inspect job",
         (JOB_ID,),
         execute=_job,
+        cost=2,
         summary="show a job",
         details="+OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.",
     ),
@@ -116,6 +124,7 @@ COMMANDS = (
         "inspect jobs",
         (QUEUE_NAME, OFFSET, LIMIT),
         execute=_jobs,
+        cost=64,
         summary="show the ready jobs of a queue, in the order they will be leased",
         details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
         overall=True,
@@ -124,6 +133,7 @@ COMMANDS = (
         "inspect scheduled-jobs",
         (QUEUE_NAME, OFFSET, LIMIT),
         execute=_scheduled_jobs,
+        cost=64,
         summary="show the scheduled jobs of a queue",
         details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
         overall=True,
@@ -140,6 +150,7 @@ COMMANDS = (
         "inspect queues",
         (OFFSET, LIMIT),
         execute=_queues,
+        cost=32,
         summary="show the queues in the order of their names",
         details="+OK <n>, then n queues as in inspect queue.",
         overall=True,

@@ -23,7 +23,9 @@ def execute(desk: Desk, wait: JobWait) -> Reply:
             desk.names.mention(name)
     if job is not None:
         return desk.hand_out(job)
-    return wait if wait.wait_ms else replies.TIMEOUT
+    if not wait.wait_ms:
+        return replies.TIMEOUT
+    return desk.waits_refused(len(names)) or wait
 
 
 COMMAND = Command(
@@ -35,6 +37,7 @@ COMMAND = Command(
     summary="take the next job of one of the queues, waiting up to <wait-timeout> ms",
     details="""\
 wait-timeout 0 asks only for a job that is ready now.
-+OK 1, then `<id> <name> <ttr> <size>` and the payload; -TIMEOUT when none came.""",
++OK 1, then `<id> <name> <ttr> <size>` and the payload; -TIMEOUT when none came.
+-SERVER-ERROR Out of memory when too many wait for too many queues.""",
     overall=True,
 )

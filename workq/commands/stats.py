@@ -1,6 +1,7 @@
 """stats: the server's numbers, for people and for monitoring."""
 
 from workq.commands.base import Command, Desk
+from workq.engine import transitions
 from workq.wire import replies
 
 
@@ -9,7 +10,7 @@ def execute(desk: Desk) -> bytes:
     engine = desk.engine
     pairs: list[tuple[str, bytes | int]] = [
         ("version", desk.facts.version.encode("ascii")),
-        ("uptime-ms", engine.wall_ms - desk.facts.started_ms),
+        ("uptime-ms", desk.facts.uptime_ms),
         ("memory-bytes", desk.facts.memory_bytes),
         ("long-turns", desk.facts.long_turns),
         ("longest-turn-us", desk.facts.longest_turn_us),
@@ -21,6 +22,7 @@ def execute(desk: Desk) -> bytes:
         ("held-bytes", engine.held_bytes),
         ("evicted-jobs", engine.evicted),
     ]
+    pairs += [(f"total-{name}", engine.tally[kind]) for kind, name in transitions.NAMES.items()]
     pairs += desk.gauges().items()
     return replies.counted([replies.block(b"stats", pairs)])
 
@@ -28,6 +30,7 @@ def execute(desk: Desk) -> bytes:
 COMMAND = Command(
     "stats",
     execute=execute,
+    cost=8,
     summary="show the server's numbers",
     details="+OK 1, then `stats <number of keys>` and a line for each.",
     overall=True,

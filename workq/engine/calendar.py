@@ -92,10 +92,12 @@ class Calendar(Generic[Kind]):
         buckets = self._buckets[level]
         ring = buckets.get(key)
         if ring is None:
-            ring = buckets[key] = Timer(None)
+            ring = buckets[key] = Timer(at_ms)
             ring._before = ring._after = ring
             heappush(self._keys[level], key)
             self.soonest_ms = min(self.soonest_ms, key << _SHIFTS[level])
+        elif at_ms < ring.at_ms:  # type: ignore[operator]
+            ring.at_ms = at_ms  # of a bucket: no deadline in it comes before
         last = ring._before
         timer._before = last
         timer._after = ring
@@ -103,10 +105,7 @@ class Calendar(Generic[Kind]):
         ring._before = timer
 
     def cascade(self, now_ms: int, moves_max: int) -> int:
-        """Move the timers of coarse buckets that have begun; return how many were moved.
-
-        Until all of them are moved (the answer is below `moves_max`), `first` may miss some.
-        """
+        """Move the timers of coarse buckets that have begun; return how many were moved."""
         moves = 0
         for level in range(len(_SHIFTS) - 1, 0, -1):
             keys = self._keys[level]
@@ -131,6 +130,18 @@ class Calendar(Generic[Kind]):
                 return cast(Kind, ring._after)
             self._drop_first(0)
         return None
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a deadline has come, or may have in a bucket that is not moved yet."""
+        if self.soonest_ms > now_ms:
+            return False
+        for level, (keys, buckets) in enumerate(zip(self._keys, self._buckets, strict=True)):
+            # The head tells: a later bucket of a level has begun only if this one is over.
+            while keys and (ring := buckets[keys[0]])._after is ring:
+                self._drop_first(level)
+            if keys and buckets[keys[0]].at_ms <= now_ms:  # type: ignore[operator]
+                return True
+        return False
 
     def timers(self) -> Iterator[Kind]:
         """All timers, in no useful order: for dumps."""

@@ -67,5 +67,6 @@ def rest(state: State) -> dict[str, Any]:
         "schedules": sorted((timer.at_ms, timer.job.id) for timer in state.schedules.timers()),
         "counts": dict(state.counts),
         "size": state.size,
+        "queue_count": state.queue_count,
         "held_bytes": state.held_bytes,
     }

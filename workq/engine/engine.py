@@ -17,8 +17,8 @@ from workq.engine import transitions
 from workq.engine.calendar import NEVER, Calendar, Timer
 from workq.engine.job import LEASED, Job, Lease, Options, Schedule
 from workq.engine.queue import Queue
-from workq.engine.split import MASK
-from workq.engine.state import APPLY, State
+from workq.engine.split import MASK, SHIFT
+from workq.engine.state import State
 from workq.engine.transitions import Transition
 from workq.limits import (
     CASCADES_PER_TURN_MAX,
@@ -42,6 +42,8 @@ class Engine(State):
             is so, lengths and heads of queues are not what they should be; single jobs are, for
             `find` fires theirs first.
         commit: the durable transitions made since the broker last took them.
+        commit_bytes: payloads and results in it.
+        tally: how often each type of transition was made, foreground jobs included, by number.
         evicted: jobs that reached the end of their TTL unfinished since the start.
     """
 
@@ -50,6 +52,8 @@ class Engine(State):
         self.wall_ms = 0
         self.behind = False
         self.commit: list[Transition] = []
+        self.commit_bytes = 0
+        self.tally = [0] * (len(transitions.NAMES) + 1)
         self.evicted = 0
         self._last_seq = 0
         self._last_token = epoch << TOKEN_EPOCH_SHIFT
@@ -76,7 +80,7 @@ class Engine(State):
             if calendar.soonest_ms <= time_ms:
                 moves_max -= calendar.cascade(time_ms, moves_max)
                 fires_max -= self._fire(calendar, time_ms, fires_max)
-                if not moves_max or calendar.first(time_ms) is not None:
+                if calendar.is_due(time_ms):
                     self.behind = True
 
     def next_ms(self) -> int:
@@ -107,7 +111,7 @@ class Engine(State):
 
     def find(self, job_id: bytes) -> Job | None:
         """The job of an id as it is at this instant, None if there is none."""
-        job = self.jobs.parts[hash(job_id) & MASK].get(job_id)
+        job = self.jobs.parts[hash(job_id) >> SHIFT & MASK].get(job_id)
         if self.behind and job is not None:
             return self._catch_up(job)
         return job
@@ -169,7 +173,7 @@ class Engine(State):
 
     def head(self, name: bytes) -> Job | None:
         """The job of a queue that is next to be leased, None if there is none."""
-        queue = self.queues.parts[hash(name) & MASK].get(name)
+        queue = self.queues.parts[hash(name) >> SHIFT & MASK].get(name)
         return None if queue is None else queue.ready.first()
 
     def choose(self, names: Iterable[bytes]) -> Job | None:
@@ -202,14 +206,16 @@ class Engine(State):
 
     def complete(self, job: Job, result: bytes) -> None:
         """Finish a job that is not finished, with success."""
+        self.commit_bytes += len(result)
         self._make((transitions.COMPLETED, job.id, result), job)
 
     def fail(self, job: Job, result: bytes) -> None:
         """Count a failure of a job that is not finished; the last one it may have finishes it."""
         if job.fails + 1 >= job.options.max_fails or _exhausted(job):
-            self._make((transitions.FAILED, job.id, transitions.REFUSED, result), job)
+            self.commit_bytes += len(result)
+            self._make((transitions.FAILED, job.id, transitions.FAILURE, result), job)
         else:
-            self._make((transitions.RETURNED, job.id, transitions.REFUSED), job)
+            self._make((transitions.RETURNED, job.id, transitions.FAILURE), job)
 
     def delete(self, job: Job) -> None:
         """Remove a job."""
@@ -241,13 +247,16 @@ class Engine(State):
             time_ms,
             payload,
         )
-        APPLY[kind](self, transition, None)
+        self.apply(transition)
+        self.tally[kind] += 1
         if kind == transitions.ADDED:
             self.commit.append(transition)
+            self.commit_bytes += len(payload)
 
     def _make(self, transition: Transition, job: Job) -> None:
         """Apply a transition of a job and, unless it runs in the foreground, commit it."""
-        APPLY[transition[0]](self, transition, job)  # what `apply` does, but for the look-up
+        self.apply(transition, job)
+        self.tally[transition[0]] += 1
         if not job.foreground:
             self.commit.append(transition)
 

@@ -169,6 +169,8 @@ class Order(Generic[Item]):
 
     def from_offset(self, offset: int) -> Iterator[Item]:
         """The jobs in order, without the first `offset`."""
+        if offset >= self.size:
+            return
         for run in self._runs.values():
             if offset < run.size:
                 yield from run.from_offset(offset)

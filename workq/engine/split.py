@@ -11,7 +11,9 @@ from workq.limits import DICT_SPLIT
 
 Value = TypeVar("Value")
 
-#: `parts[hash(key) & MASK]` is the part of a key.
+#: `parts[hash(key) >> SHIFT & MASK]` is the part of a key. Not the low bits of the hash: within a
+#: part they choose the slot, and would be the same for all.
+SHIFT = 48
 MASK = DICT_SPLIT - 1
 
 
@@ -34,19 +36,19 @@ class SplitDict(Generic[Value]):
         return sum(map(len, self.parts))
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self.parts[hash(key) & MASK]
+        return key in self.parts[hash(key) >> SHIFT & MASK]
 
     def get(self, key: bytes) -> Value | None:
         """The value of a key, None if it has none."""
-        return self.parts[hash(key) & MASK].get(key)
+        return self.parts[hash(key) >> SHIFT & MASK].get(key)
 
     def add(self, key: bytes, value: Value) -> None:
         """Set the value of a key that is not there yet."""
-        self.parts[hash(key) & MASK][key] = value
+        self.parts[hash(key) >> SHIFT & MASK][key] = value
 
     def remove(self, key: bytes) -> None:
         """Take a key out that is there."""
-        del self.parts[hash(key) & MASK][key]
+        del self.parts[hash(key) >> SHIFT & MASK][key]
 
     def values(self) -> Iterator[Value]:
         """All values, in no useful order."""

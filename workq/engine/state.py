@@ -7,6 +7,7 @@ looked at the state before. What kind each field is stands in `workq.engine.fiel
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -24,7 +25,7 @@ from workq.engine.job import (
     Schedule,
 )
 from workq.engine.queue import Queue
-from workq.engine.split import MASK, SplitDict
+from workq.engine.split import MASK, SHIFT, SplitDict
 from workq.engine.transitions import Transition
 
 
@@ -38,13 +39,13 @@ class State:
         expiries, deadlines, schedules: when TTLs, leases and schedules end; the last by the
             wall clock.
         resting: the number of jobs in each state but ready, which is what is left.
-        size: how many jobs there are.
+        size, queue_count: how many jobs there are, and how many queues have one.
         held_bytes: payloads and results together.
         awaited: the names somebody waits for; `woken` collects their queues when a job gets
             ready there, `changed` the watched jobs that finished, came back or went. Both are
             emptied by the broker.
-        shifted: names of queues that got their first job or lost their last; emptied by the
-            broker.
+        shifted: names of queues that got their first job or lost their last, in that order;
+            emptied by the broker.
     """
 
     def __init__(self) -> None:
@@ -57,13 +58,14 @@ class State:
         self.schedules: Calendar[Schedule] = Calendar()
         self.resting = {SCHEDULED: 0, LEASED: 0, COMPLETED: 0, FAILED: 0}
         self.size = 0
+        self.queue_count = 0
         self.held_bytes = 0
         self.now_ms = 0
         self.served = 0
         self.awaited: Container[bytes] = ()
         self.woken: list[Queue[Job]] = []
         self.changed: list[Job] = []
-        self.shifted: list[bytes] = []
+        self.shifted: OrderedDict[bytes, None] = OrderedDict()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -85,7 +87,7 @@ class State:
             job: the job it happens to, from who has it at hand; else it is looked up.
         """
         kind = transition[0]
-        if job is None and kind != transitions.ADDED and kind != transitions.STARTED:
+        if job is None and kind not in _OF_NO_JOB_YET:
             job = self.jobs.get(transition[1])
             assert job is not None, f"no such job: {transition!r}"
         APPLY[kind](self, transition, job)
@@ -96,11 +98,12 @@ class State:
         kind, seq, job_id, name, created_ms, due_ms, expires_ms, options, time_ms, payload = (
             transition
         )
-        queue = self.queues.parts[hash(name) & MASK].get(name)
+        queue = self.queues.parts[hash(name) >> SHIFT & MASK].get(name)
         if queue is None:
             queue = Queue(name, self.served)
             self.queues.add(name, queue)
-            self.shifted.append(name)
+            self.queue_count += 1
+            self._shift(name)
         foreground = kind == transitions.STARTED
         job = Job(
             seq,
@@ -117,7 +120,7 @@ class State:
         if not foreground:
             self.seq = seq
         queue.size += 1
-        self.jobs.parts[hash(job_id) & MASK][job_id] = job
+        self.jobs.parts[hash(job_id) >> SHIFT & MASK][job_id] = job
         self.size += 1
         self.held_bytes += len(payload)
         if expires_ms is not None:
@@ -173,11 +176,16 @@ class State:
         queue.size -= 1
         if not queue.size:
             self.queues.remove(queue.name)
-            self.shifted.append(queue.name)
+            self.queue_count -= 1
+            self._shift(queue.name)
         if job.watchers:
             self.changed.append(job)
 
     # --- what they share ----------------------------------------------------------------------
+
+    def _shift(self, name: bytes) -> None:
+        self.shifted[name] = None
+        self.shifted.move_to_end(name)
 
     def _make_ready(self, job: Job) -> None:
         job.state = READY
@@ -188,13 +196,7 @@ class State:
             self.woken.append(queue)
 
     def _finish(self, job: Job, state: str, result: bytes) -> None:
-        lease = job.lease
-        if lease is None:
-            self._leave(job)
-        else:
-            self.resting[LEASED] -= 1
-            lease.unset()
-            job.lease = None
+        self._leave(job)
         job.state = state
         self.resting[state] += 1
         job.result = result
@@ -203,7 +205,7 @@ class State:
             self.changed.append(job)
 
     def _leave(self, job: Job) -> None:
-        """Take a job that is not finished out of whatever its state has put it in."""
+        """Take a job out of whatever its state has put it in; a finished one is in nothing."""
         state = job.state
         if state is READY:
             job.queue.ready.remove(job)
@@ -223,13 +225,14 @@ class State:
 def _count(job: Job, reason: int) -> None:
     if reason == transitions.TIMED_OUT:
         job.timeouts += 1
-    elif reason == transitions.REFUSED:
+    elif reason == transitions.FAILURE:
         job.fails += 1
     else:
         job.attempts -= 1
 
 
-#: What each type of transition does: the one place where the durable state changes.
+_OF_NO_JOB_YET = (transitions.ADDED, transitions.STARTED)
+
 APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,
     transitions.DUE: State._due,

@@ -49,5 +49,5 @@ NAMES: Final = {
 
 # Why a lease ended without a completion: which counter moves.
 TIMED_OUT: Final = 1  # its deadline passed: timeouts + 1
-REFUSED: Final = 2  # it was failed by command: fails + 1
+FAILURE: Final = 2  # it was failed by command: fails + 1
 GIVEN_BACK: Final = 3  # it never reached a worker: attempts - 1

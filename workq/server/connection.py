@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from workq.broker.session import CLOSE, Session
-from workq.limits import LINGER_BYTES_MAX, LINGER_MS
+from workq.limits import END_STALLED_MS, LINGER_BYTES_MAX, LINGER_MS
 
 if TYPE_CHECKING:
     from workq.server.ring import Ring
@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
                 self.close()
             return
         if not self._broker.receive(self.session, data):
-            self._ring.pause(self)
+            self.set_reading(False)
         self._ring.wake()
 
     def eof_received(self) -> bool:
@@ -67,7 +67,6 @@ class Connection(asyncio.Protocol):
         """The connection is gone."""
         self.transport = None
         self._ring.connections.pop(self, None)
-        self._ring.paused.pop(self, None)
         self._broker.lost(self.session)
         self.session.peer = None  # or only the collector could free both
         self._ring.wake()
@@ -91,7 +90,7 @@ class Connection(asyncio.Protocol):
         if data:
             transport.write(data)
         if ending == CLOSE or self._eof:
-            transport.close()
+            self.close()
         elif self._lingering_bytes < 0:
             # Closing with unread input would send a reset, which may overtake the error.
             self._lingering_bytes = 0
@@ -112,8 +111,24 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
-        if self.transport is not None:
-            self.transport.close()
+        transport = self.transport
+        if transport is None:
+            return
+        transport.close()
+        if unsent_bytes := transport.get_write_buffer_size():
+            self._cut_if_stalled(unsent_bytes + 1)
+
+    def _cut_if_stalled(self, before_bytes: int) -> None:
+        """Bear with a client that reads its last replies slowly, but not if it reads nothing."""
+        transport = self.transport
+        if transport is None:
+            return
+        unsent_bytes = transport.get_write_buffer_size()
+        if unsent_bytes >= before_bytes:
+            transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(END_STALLED_MS / 1000, self._cut_if_stalled, unsent_bytes)
 
     def abort(self) -> None:
         """Close the connection at once."""

@@ -8,12 +8,18 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from workq.errors import ListenError, SettingError
 
 #: Who may use a Unix socket if nothing is said: its owner and its owner's group.
 UNIX_MODE = 0o660
+
+#: What is wrong with an address that is not this machine's alone; it follows the address.
+EXPOSED = (
+    "can be reached from other machines, and there is no authentication yet; "
+    "say --insecure if that is meant"
+)
 
 #: How long a server that holds a Unix socket may take to be found out.
 PROBE_S = 1.0
@@ -52,38 +58,96 @@ class UnixAddress(NamedTuple):
 
 Address: TypeAlias = TcpAddress | UnixAddress
 
+#: What `getaddrinfo` tells of one address: family, type, protocol, canonical name, socket address.
+_Found: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
 
-def read_address(text: str) -> Address:
+
+def read_address(text: str, where: str = "--listen") -> Address:
     """An address from `host:port`, `[ipv6]:port`, `:port` or `unix:/path?mode=0660`.
+
+    Args:
+        text: how it is written.
+        where: the setting as the operator wrote it, for the error.
 
     Raises:
         SettingError: it is none of these.
     """
     if text.startswith("unix:"):
-        return _read_unix(text)
+        return _read_unix(text, where)
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    right = colon and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 2**16
-    if not right or (":" in host and not bracketed):
-        raise SettingError(
-            "--listen",
-            f"{text[:100]!r} is not like 127.0.0.1:9922, [::1]:9922 or unix:/run/workq.sock",
-        )
+    problem = ""
+    if not colon or not port or text.endswith("]"):
+        problem = "it has no port"
+    elif ":" in host and not bracketed:
+        problem = "an IPv6 address stands in brackets"
+    elif bracketed and not _is_ipv6(host[1:-1]):
+        problem = "what stands in brackets is no IPv6 address"
+    elif not (port.isascii() and port.isdigit()):
+        problem = "its port is not a number"
+    elif len(port) > 5 or int(port) >= 2**16:
+        problem = "its port is not in 0 … 65535"
+    if problem:
+        like = "127.0.0.1:9922, [::1]:9922 or unix:/run/workq.sock"
+        raise SettingError(where, f"{text[:100]!r} is not like {like}: {problem}")
     return TcpAddress(host[1:-1] if bracketed else host, int(port))
 
 
-def _read_unix(text: str) -> UnixAddress:
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_unix(text: str, where: str) -> UnixAddress:
     path, question, query = text.removeprefix("unix:").partition("?")
     mode = UNIX_MODE
     if question:
         key, _, value = query.partition("=")
         octal = 3 <= len(value) <= 4 and all(digit in "01234567" for digit in value)
         if key != "mode" or not octal:
-            raise SettingError("--listen", f"{text[:200]!r}: after ? stands mode=0660, or the like")
+            like = "?mode=0660, three or four octal digits"
+            raise SettingError(where, f"{text[:200]!r}: what follows the path is not like {like}")
         mode = int(value, 8)
     if not path or "\0" in path:
-        raise SettingError("--listen", f"{text[:200]!r} names no path")
+        raise SettingError(where, f"{text[:200]!r} names no path")
     return UnixAddress(path, mode)
+
+
+def check_reach(address: Address, where: str) -> None:
+    """Refuse an address that other machines can reach, if that shows without asking the network.
+
+    What a name stands for shows only when it is looked up: `bind` refuses it then.
+
+    Args:
+        address: the address.
+        where: the setting as the operator wrote it, for the error.
+
+    Raises:
+        SettingError: it is one in numbers, or every interface, and not this machine's alone.
+    """
+    if isinstance(address, UnixAddress):
+        return
+    try:
+        found = _looked_up(address, socket.AI_NUMERICHOST)
+    except OSError:
+        return  # a name
+    if any(_is_exposed(place) for *_, place in found):
+        raise SettingError(where, f"{address} {EXPOSED}")
+
+
+def _looked_up(address: TcpAddress, flags: int = 0) -> list[_Found]:
+    """What an address stands for, each once."""
+    kind = socket.SOCK_STREAM
+    flags |= socket.AI_PASSIVE
+    found = socket.getaddrinfo(address.host or None, address.port, type=kind, flags=flags)
+    return list(dict.fromkeys(found))
+
+
+def _is_exposed(place: tuple[Any, ...]) -> bool:
+    return not ipaddress.ip_address(str(place[0])).is_loopback
 
 
 def bind(address: Address, *, insecure: bool) -> list[socket.socket]:
@@ -104,24 +168,36 @@ def bind(address: Address, *, insecure: bool) -> list[socket.socket]:
         raise ListenError(str(address), error.strerror or str(error)) from error
 
 
-def unlink(address: UnixAddress) -> None:
-    """Remove the file of a Unix socket that is no longer listened on."""
-    Path(address.path).unlink(missing_ok=True)
+class SocketFile:
+    """The file of a Unix socket that is listened on, while the socket is open.
+
+    Args:
+        address: the socket's address; it is bound.
+    """
+
+    def __init__(self, address: UnixAddress) -> None:
+        self._path = Path(address.path)
+        self._identity = self._looked_at()
+
+    def remove(self) -> None:
+        """Remove the file, unless somebody has put another one in its place."""
+        if self._identity is not None and self._looked_at() == self._identity:
+            self._path.unlink(missing_ok=True)
+
+    def _looked_at(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.lstat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _bound_tcp(address: TcpAddress, insecure: bool) -> list[socket.socket]:
-    found = socket.getaddrinfo(
-        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
     sockets: list[socket.socket] = []
     try:
-        for family, kind, protocol, _, place in dict.fromkeys(found):
-            if not insecure and not ipaddress.ip_address(str(place[0])).is_loopback:
-                raise ListenError(
-                    str(address),
-                    f"{place[0]} can be reached from other machines, and there is no "
-                    "authentication yet; say --insecure if that is meant",
-                )
+        for family, kind, protocol, _, place in _looked_up(address):
+            if not insecure and _is_exposed(place):
+                raise ListenError(str(address), f"{place[0]} {EXPOSED}")
             bound = socket.socket(family, kind, protocol)
             sockets.append(bound)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,5 +1,6 @@
 """This process as the operating system sees it: memory, descriptors, the collector."""
 
+import errno
 import gc
 import os
 import resource
@@ -26,6 +27,15 @@ def raise_descriptor_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def descriptors_left() -> bool:
+    """Whether this process can open another file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in (errno.EMFILE, errno.ENFILE)
+    return True
 
 
 def take_over_collection() -> None:

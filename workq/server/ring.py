@@ -20,7 +20,8 @@ from workq.engine.engine import Engine
 from workq.limits import LONG_TURN_MS, Bounds
 from workq.server.clock import Clock
 from workq.server.connection import Connection
-from workq.server.process import collect_young, resident_bytes
+from workq.server.process import collect_young, descriptors_left, resident_bytes
+from workq.server.watch import Watch
 
 #: How often the wall clock and the process's memory are looked at.
 SAMPLE_MS = 1000
@@ -34,8 +35,8 @@ class Ring:
 
     Attributes:
         connections: those that stand.
-        paused: those of them that are not read from.
         drained: set when, after `drain`, the last client is gone.
+        failure: what made a turn fail, which is the end; `failed` is set then.
     """
 
     def __init__(self, bounds: Bounds | None = None) -> None:
@@ -43,16 +44,19 @@ class Ring:
         self.broker = Broker(Engine(), COMMANDS, bounds)
         self.log: Log = NoLog(self.broker.safe)
         self.connections: dict[Connection, None] = {}
-        self.paused: dict[Connection, None] = {}
         self.drained = asyncio.Event()
+        self.failure: Exception | None = None
+        self.failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._awake = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
+        self._begun_ms = self.clock.now_ms()
         self._started_ms = time.time_ns() // 1_000_000
         self._draining = False
         self._long_turns = 0
         self._longest_turn_ns = 0
+        self._watch = Watch()
         self._sample()
 
     def connection(self) -> Connection:
@@ -64,11 +68,6 @@ class Ring:
         if not self._awake:
             self._awake = True
             self._loop.call_soon(self._turn)
-
-    def pause(self, connection: Connection) -> None:
-        """Read no more from a connection until the broker wants it."""
-        connection.set_reading(False)
-        self.paused[connection] = None
 
     def drain(self) -> None:
         """Begin to shut down; see `Broker.drain`."""
@@ -82,6 +81,16 @@ class Ring:
         self.wake()
 
     def _turn(self) -> None:
+        """Have a turn. One that fails ends the server: what it left half done would be served."""
+        if self.failure is not None:
+            return
+        try:
+            self._have_turn()
+        except Exception as error:  # whatever it is, it is a mistake of ours
+            self.failure = error
+            self.failed.set()
+
+    def _have_turn(self) -> None:
         self._awake = False
         broker = self.broker
         start_ns = self.clock.now_ns()
@@ -90,14 +99,16 @@ class Ring:
         if commit:
             broker.appended(self.log.append(commit))
         for session, data, ending in broker.release():
-            if ending:
+            transport = session.peer.transport
+            if transport is None or transport.is_closing():
+                broker.bounced(session)
+            elif ending:
                 session.peer.end(data, ending)
-            elif (transport := session.peer.transport) is not None:
+            else:
                 transport.write(data)
-        for connection in list(self.paused) if self.paused else ():
-            if broker.reads_on(connection.session):
-                del self.paused[connection]
-                connection.set_reading(True)
+        for session in broker.resumed():
+            if session.peer is not None:
+                session.peer.set_reading(True)
         self._arm(now_ms)
         if self._draining and broker.drained:
             self.drained.set()
@@ -131,11 +142,16 @@ class Ring:
     def _sample(self) -> None:
         self.clock.sample()
         self.broker.facts = Facts(
-            __version__,
-            self._started_ms,
-            resident_bytes(),
-            self._long_turns,
-            self._longest_turn_ns // 1000,
+            version=__version__,
+            started_ms=self._started_ms,
+            uptime_ms=self.clock.now_ms() - self._begun_ms,
+            memory_bytes=resident_bytes(),
+            long_turns=self._long_turns,
+            longest_turn_us=self._longest_turn_ns // 1000,
         )
+        numbers = self.broker.gauges()
+        numbers["long-turns"] = self._long_turns
+        numbers["longest-turn-us"] = self._longest_turn_ns // 1000
+        self._watch.look(numbers, descriptors_left())
         self._loop.call_later(SAMPLE_MS / 1000, self._sample)
         self.wake()

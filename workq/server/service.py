@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from workq.limits import LINGER_MS, Bounds
 from workq.server import logs
-from workq.server.listen import Address, TcpAddress, UnixAddress, bind, unlink
+from workq.server.listen import Address, SocketFile, TcpAddress, UnixAddress, bind
 from workq.server.notify import Notifier, watchdog_interval_ms
 from workq.server.process import raise_descriptor_limit, take_over_collection
 from workq.server.ring import Ring
@@ -46,13 +46,16 @@ def bounds(settings: Settings, descriptors_max: int) -> Bounds:
     )
 
 
-async def serve(settings: Settings, addresses: Sequence[Address], notifier: Notifier) -> None:
+async def serve(settings: Settings, addresses: Sequence[Address], notifier: Notifier) -> bool:
     """Serve until a signal says to stop, then drain.
 
     Args:
         settings: the settings.
         addresses: where to listen.
         notifier: told when the server is ready, alive and stopping.
+
+    Returns:
+        Whether it was told to stop; if not, a mistake of its own has ended it.
 
     Raises:
         ListenError: an address cannot be listened on.
@@ -61,35 +64,58 @@ async def serve(settings: Settings, addresses: Sequence[Address], notifier: Noti
     ring = Ring(bounds(settings, raise_descriptor_limit()))
     signals = _Signals()
     listeners = [await _listen(ring, address, settings.insecure) for address in addresses]
+    # The open sockets keep the numbers of their files from being given to others.
+    files = [SocketFile(address) for address in addresses if isinstance(address, UnixAddress)]
     for told in (place for _, places in listeners for place in places):
-        _log.info(f"Listening on {told}")
+        _log.info(f"Listening on {told}")  # other programs wait for this very line
     notifier.ready()
     watchdog = asyncio.create_task(_watch(notifier))
-    await signals.first.wait()
+    await _first_of(None, signals.first, ring.failed)
     notifier.stopping()
-    _log.info("shutting down", clients=len(ring.connections))
+    if not ring.failed.is_set():
+        _log.info(
+            "shutting down",
+            signal=signals.name,
+            clients=len(ring.connections),
+            timeout_ms=settings.shutdown_timeout_ms,
+            hint="a second signal ends it at once",
+        )
+    for file in files:
+        file.remove()
     for servers, _ in listeners:
         for server in servers:
             server.close()
-    for address in addresses:
-        if isinstance(address, UnixAddress):
-            unlink(address)
-    await _drain(ring, signals, settings.shutdown_timeout_ms)
+    if not ring.failed.is_set():
+        await _drain(ring, signals, settings.shutdown_timeout_ms)
+    for connection in list(ring.connections):
+        connection.abort()
     watchdog.cancel()
-    _log.info("stopped")
+    if ring.failed.is_set():
+        _log.error("the server has failed", exception=ring.failure)
+    else:
+        _log.info("stopped")
+    return not ring.failed.is_set()
 
 
 class _Signals:
-    """The signals that stop the server: the first begins to drain, the second ends it."""
+    """The signals that stop the server: the first begins to drain, the second ends it.
+
+    Attributes:
+        name: of the first one.
+    """
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.name = ""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._received)
+            loop.add_signal_handler(number, self._received, number)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it runs under nohup
+            loop.add_signal_handler(signal.SIGHUP, self._received, signal.SIGHUP)
 
-    def _received(self) -> None:
+    def _received(self, number: signal.Signals) -> None:
+        self.name = self.name or number.name
         (self.second if self.first.is_set() else self.first).set()
 
 
@@ -122,21 +148,17 @@ async def _watch(notifier: Notifier) -> None:
 async def _drain(ring: Ring, signals: _Signals, timeout_ms: int) -> None:
     """Let what is under way come to its end, but no longer than until the time is over."""
     ring.drain()
-    if await _first_of(ring.drained, signals.second, timeout_ms):
-        return
-    if not signals.second.is_set():
+    if not await _first_of(timeout_ms, ring.drained, signals.second, ring.failed):
         _log.warning("not all clients came to an end in time", clients=len(ring.connections))
         ring.end()
-        if await _first_of(ring.drained, signals.second, LINGER_MS):
-            return
-    for connection in list(ring.connections):
-        connection.abort()
+        await _first_of(LINGER_MS, ring.drained, signals.second, ring.failed)
 
 
-async def _first_of(event: asyncio.Event, other: asyncio.Event, timeout_ms: int) -> bool:
-    """Wait for either event or the end of the time; return whether it was the first."""
-    tasks = [asyncio.create_task(one.wait()) for one in (event, other)]
-    await asyncio.wait(tasks, timeout=timeout_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+async def _first_of(timeout_ms: int | None, *events: asyncio.Event) -> bool:
+    """Wait for any of some events; return whether one came before the time was over."""
+    timeout_s = None if timeout_ms is None else timeout_ms / 1000
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
-    return event.is_set()
+    return any(event.is_set() for event in events)

@@ -4,9 +4,10 @@ The flags, the environment's variables, the keys of the file, `--help`, `--check
 table in docs/settings.md are all read off `SETTINGS`. To add a setting, add an entry there and a
 field to `Settings` (its name with underscores, and the unit at the end).
 
-Whatever the source, a value becomes text and is read by the one reader of its kind, so that
-`2GiB` means the same everywhere. Each source is checked whole, even where a later one overrides
-it: what is wrong in a file is said at the next start, not on the day the flag is dropped.
+Whatever the source, a value becomes text and is read by the one reader of its kind (see
+`workq.server.kinds`), so that `2GiB` means the same everywhere. Each source is checked whole, even
+where a later one overrides it: what is wrong in a file is said at the next start, not on the day
+the flag is dropped.
 """
 
 from __future__ import annotations
@@ -17,12 +18,31 @@ import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workq.errors import SettingError
 from workq.limits import BLOCK_BYTES_MAX
+from workq.server.kinds import (
+    DAY_MS,
+    FALSE,
+    GIB,
+    HOUR_MS,
+    KIB,
+    MIB,
+    SECOND_MS,
+    TRUE,
+    Boolean,
+    Listened,
+    Quantity,
+    Scalar,
+    Text,
+    choice,
+    duration,
+    number,
+    size,
+)
+from workq.server.listen import check_reach, read_address
 
 #: A variable of the environment that begins so is a setting, or a mistake.
 PREFIX = "WORKQ_SERVER_"
@@ -34,10 +54,8 @@ FILE_BYTES_MAX = 1024 * 1024
 #: Values of one setting that may be given several times.
 VALUES_MAX = 64
 
-KIB, MIB, GIB = 1024, 1024**2, 1024**3
-SECOND_MS, HOUR_MS, DAY_MS = 1000, 3_600_000, 86_400_000
-
-Scalar = str | int | bool
+#: A spelling less like any setting's name than this gets no hint: 1 is the same, 0 nothing alike.
+LIKENESS_MIN = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,152 +86,6 @@ class Settings:
     version: bool
     help: bool
     sources: dict[str, str] = field(compare=False)
-
-
-# --- kinds of values ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Any text; where it is empty, there is none.
-
-    Attributes:
-        metavar: what stands for the value in the help.
-        suffix: what the name of the field ends in: the unit.
-    """
-
-    metavar: str
-    suffix: str = ""
-
-    def read(self, where: str, text: str) -> Scalar:
-        """The value that a text stands for.
-
-        Args:
-            where: the setting's name as the operator wrote it, for the error.
-            text: without white space around it.
-
-        Raises:
-            SettingError: it is none of this kind, or out of range.
-        """
-        if not text.isprintable():
-            raise SettingError(where, f"{text!r} has characters that cannot be printed")
-        return text
-
-    def show(self, value: Scalar) -> str:
-        """The value as one would write it."""
-        return str(value) or "none"
-
-    def values(self) -> str:
-        """What may be written, in words."""
-        return self.metavar
-
-
-@dataclass(frozen=True, slots=True)
-class Choice(Text):
-    """One of a few words."""
-
-    words: tuple[str, ...] = ()
-
-    def read(self, where: str, text: str) -> Scalar:
-        if text not in self.words:
-            raise SettingError(where, f"{text!r} is not one of {self.values()}")
-        return text
-
-    def values(self) -> str:
-        return ", ".join(self.words)
-
-
-@dataclass(frozen=True, slots=True)
-class Boolean(Text):
-    """True or false; as a flag it needs no value to be true."""
-
-    def read(self, where: str, text: str) -> Scalar:
-        word = text.lower()
-        if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-            raise SettingError(where, f"{text!r} is not true or false")
-        return word in ("true", "yes", "on", "1")
-
-    def show(self, value: Scalar) -> str:
-        return "true" if value else "false"
-
-    def values(self) -> str:
-        return "true, false"
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity(Text):
-    """A whole number of a base unit, within a range; shown in the greatest unit that suits it.
-
-    Attributes:
-        lowest: the range's beginning, in the base unit.
-        highest: its end, inclusive.
-        zero: the word that 0 stands for and that may be written for it; 0 is then legal whatever
-            the range. Empty if 0 is a number like others.
-        units: how many of the base unit each is, in rising order; the base unit is the first.
-        plain: the unit of a number that has none.
-        like: a good value, for the error.
-    """
-
-    lowest: int = 0
-    highest: int = 0
-    zero: str = ""
-    units: Mapping[str, int] = field(default_factory=lambda: {"": 1})
-    plain: str = ""
-    like: str = "a whole number"
-
-    def read(self, where: str, text: str) -> Scalar:
-        if self.zero and text.lower() == self.zero:
-            return 0
-        found = re.fullmatch(r"(-?[0-9]{1,40}(?:\.[0-9]{1,40})?) ?([A-Za-z]*)", text)
-        units = {unit.lower(): factor for unit, factor in self.units.items()}
-        unit = (found[2] or self.plain).lower() if found else ""
-        if found is None or unit not in units:
-            raise SettingError(where, f"{text!r} is not {self.like}")
-        amount = Fraction(found[1]) * units[unit]
-        if amount == 0 and self.zero:
-            return 0
-        if not self.lowest <= amount <= self.highest:
-            raise SettingError(where, f"{text} is not in {self.values()}")
-        if amount.denominator != 1:
-            raise SettingError(where, f"{text} is not a whole number of {next(iter(self.units))}")
-        return int(amount)
-
-    def show(self, value: Scalar) -> str:
-        amount = int(value)
-        if amount == 0:
-            return self.zero or "0"
-        unit = [unit for unit, factor in self.units.items() if amount % factor == 0][-1]
-        return f"{amount // self.units[unit]}{unit}"
-
-    def values(self) -> str:
-        text = f"{self.show(self.lowest)} … {self.show(self.highest)}"
-        return f"{text}, or 0 for {self.zero}" if self.zero else text
-
-
-BYTE_UNITS = {"B": 1, "K": KIB, "KiB": KIB, "M": MIB, "MiB": MIB, "G": GIB, "GiB": GIB}
-TIME_UNITS = {"ms": 1, "s": SECOND_MS, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
-
-
-def number(lowest: int, highest: int, zero: str = "") -> Quantity:
-    """A whole number."""
-    return Quantity("NUMBER", "", lowest, highest, zero)
-
-
-def size(lowest: int, highest: int, zero: str = "") -> Quantity:
-    """A number of bytes."""
-    like = "a size like 65536, 64KiB or 2GiB"
-    return Quantity("SIZE", "_bytes", lowest, highest, zero, BYTE_UNITS, "B", like)
-
-
-def duration(lowest: int, highest: int, zero: str = "", plain: str = "s") -> Quantity:
-    """A time in milliseconds; a number without a unit is seconds, unless `plain` says else."""
-    like = f"a time like 500ms, 60s, 5m or 1h (a plain number is {plain})"
-    return Quantity("TIME", "_ms", lowest, highest, zero, TIME_UNITS, plain, like)
-
-
-def choice(*words: str) -> Choice:
-    """One of some words."""
-    return Choice("|".join(words), words=words)
 
 
 # --- the table ------------------------------------------------------------------------------
@@ -259,8 +131,9 @@ class Setting:
 _SWITCH = Boolean("true|false")
 
 SETTINGS = (
-    Setting("listen", Text("HOST:PORT"), "127.0.0.1:9922",
-            "An address to listen on; `[::1]:9922` is one of IPv6, and `:9922` is every interface.",
+    Setting("listen", Listened("ADDRESS"), "127.0.0.1:9922",
+            "An address to listen on; `[::1]:9922` is one of IPv6, `:9922` is every interface, and "
+            "`unix:/run/workq/workq.sock?mode=0660` is a Unix socket and who may use it.",
             several=True),
     Setting("insecure", _SWITCH, "false",
             "Listen on addresses that other machines can reach too, though there is no "
@@ -330,7 +203,8 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """
     layers = [{one.name: _Given(one.name, [one.default], "default") for one in SETTINGS}]
     flags = _from_flags(arguments)
-    if not any(_value(_BY_NAME[name], flags[name]) for name in ("help", "version") & flags.keys()):
+    asked = any(_value(_BY_NAME[name], flags[name]) for name in ("help", "version") & flags.keys())
+    if not asked:
         variables = _from_environment(environ)
         config = flags.get("config") or variables.get("config")
         if config is not None and (path := _value(_BY_NAME["config"], config)):
@@ -338,26 +212,34 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
         layers.append(variables)
     layers.append(flags)
     values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
+    last: dict[str, _Given] = {}
     for layer in layers:
+        last |= layer
         for name, given in layer.items():
-            setting = _BY_NAME[name]
-            values[setting.attribute] = _value(setting, given)
-            sources[name] = given.source
-    return Settings(**values, sources=sources)
+            values[_BY_NAME[name].attribute] = _value(_BY_NAME[name], given)
+    settings = Settings(**values, sources={name: given.source for name, given in last.items()})
+    if not asked and not settings.insecure:
+        for text in settings.listen:
+            check_reach(read_address(text), last["listen"].where)
+    return settings
 
 
 def _from_flags(arguments: Iterable[str]) -> dict[str, _Given]:
     layer: dict[str, _Given] = {}
     words = iter(arguments)
+    switch = ""  # the flag before, if it was a switch without a value
     for word in words:
         found = re.fullmatch(r"(--?([^-=][^=]*))(?:=(.*))?", word, re.DOTALL)
         if found is None:
-            raise SettingError(word or "''", "not a flag; settings are given as --name value")
+            right = "settings are given as --name value"
+            if switch and word.lower() in TRUE + FALSE:
+                right = f"the value of a switch stands in the same word: {switch}={word}"
+            raise SettingError(word or "''", f"not a flag; {right}")
         where, name, text = found.groups()
         setting = _known(where, "help" if name == "h" else name, FLAG, _BY_NAME, "--")
+        switch = ""
         if text is None and isinstance(setting.kind, Boolean):
-            text = "true"
+            switch, text = where, "true"
         elif text is None and (text := next(words, None)) is None:
             raise SettingError(where, f"needs a value: {where} {setting.kind.metavar}")
         earlier = layer.get(setting.name)
@@ -390,13 +272,17 @@ def _from_file(where: str, path: str) -> dict[str, _Given]:
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise SettingError(path, f"not a TOML file: {error}") from error
+        hint = "; text and what has a unit need quotes" if _UNQUOTED.match(str(error)) else ""
+        raise SettingError(path, f"not a TOML file: {error}{hint}") from error
     layer: dict[str, _Given] = {}
     for key, value in table.items():
         place = f"{path}: {key}"
+        if isinstance(value, dict):
+            raise SettingError(place, "a table; settings stand outside of tables: max-jobs = 1000")
         setting = _known(place, key, FILE, _BY_NAME)
-        values = value if setting.several and isinstance(value, list) else [value]
-        texts = [_toml_text(place, one) for one in values]
+        if isinstance(value, list) and not setting.several:
+            raise SettingError(place, "an array, but this setting has one value only")
+        texts = [_toml_text(place, one) for one in (value if isinstance(value, list) else [value])]
         layer[key] = _Given(place, texts, f"file {path}")
     return layer
 
@@ -406,9 +292,15 @@ def _toml_text(where: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int) and value.bit_length() > 64:  # its text might take forever
         raise SettingError(where, "a number beyond every range")
+    if isinstance(value, list | dict):
+        raise SettingError(where, "an array of arrays or tables; its values are text or numbers")
     if not isinstance(value, str | int | float):
-        raise SettingError(where, "neither text nor a number nor true or false")
+        raise SettingError(where, f"{value} is a date or a time of day; no setting has such values")
     return str(value)
+
+
+#: How tomllib complains when it meets a word, or a number with a unit, that has no quotes.
+_UNQUOTED = re.compile("Invalid value|Expected newline")
 
 
 def _known(
@@ -416,9 +308,11 @@ def _known(
 ) -> Setting:
     setting = spellings.get(spelled)
     if setting is None:
-        good = [spelling for spelling, one in spellings.items() if place in one.places]
-        nearest = difflib.get_close_matches(spelled, good, n=1, cutoff=0.0)[0]
-        raise SettingError(where, f"unknown setting; the nearest known is {dashes}{nearest}")
+        name = spelled.removeprefix(PREFIX).lower().replace("_", "-")
+        good = {one.name: spelling for spelling, one in spellings.items() if place in one.places}
+        nearest = difflib.get_close_matches(name, good, n=1, cutoff=LIKENESS_MIN)
+        hint = f"the nearest known is {dashes}{good[nearest[0]]}" if nearest else "see --help"
+        raise SettingError(where, f"unknown setting; {hint}")
     if place not in setting.places:
         raise SettingError(where, f"can only be given by {' or '.join(setting.places)}")
     return setting

@@ -52,7 +52,7 @@ class Grammar:
         fields: its positional fields in order, without the block's size.
         flags: the flags it knows.
         many: whether the first field may stand several times.
-        optional: whether the last field may be missing.
+        optional: how many of the last fields may be missing.
         block_error: the error for a bad block; None for a command without a block.
         make: turns the fields' values and the flags' values by name into arguments.
     """
@@ -64,7 +64,7 @@ class Grammar:
         *,
         flags: tuple[Field, ...] = (),
         many: bool = False,
-        optional: bool = False,
+        optional: int = 0,
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class Grammar:
         self.block_error = block_error
         self._make = make
         self._most = limits.LEASE_NAMES_MAX - 1 + len(fields) if many else len(fields)
-        self._least = len(fields) - 1 if optional else len(fields)
+        self._least = len(fields) - optional
         self._optional = optional
         self.by_id = bool(fields) and fields[0] is JOB_ID
 
@@ -85,7 +85,7 @@ class Grammar:
         words = [self.name]
         for index, field in enumerate(self.fields):
             word = f"<{field.name}>"
-            if self._optional and index == len(self.fields) - 1:
+            if index >= len(self.fields) - self._optional:
                 word = f"[{word}]"
             words.append(word)
             if self.many and index == 0:

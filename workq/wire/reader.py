@@ -26,6 +26,10 @@ Command = TypeVar("Command", bound=Grammar)
 
 _CR: Final = 13
 
+#: So many bytes of a line that is not known cost as much as a usual request: names to look at,
+#: words to cut.
+EFFORT_BYTES: Final = 64
+
 
 class Reader(Generic[Command]):
     """The requests in a stream.
@@ -35,6 +39,7 @@ class Reader(Generic[Command]):
         line_bytes_max: how long a line with its end may be; 0 for `LINE_BYTES_MAX`.
 
     Attributes:
+        effort: what the lines that were not known have cost, in usual requests; rises.
         unfinished: whether the last call of `next` left something that is not a whole request.
         at: how much of the piece that is being cut has been made into requests.
         ended: whether nothing more will be read, whatever comes.
@@ -47,6 +52,7 @@ class Reader(Generic[Command]):
         "_lines",
         "_match",
         "_more",
+        "_partial",
         "_refusal",
         "_searched",
         "_skip",
@@ -57,6 +63,7 @@ class Reader(Generic[Command]):
         "_unknown",
         "_want",
         "at",
+        "effort",
         "ended",
         "silent",
         "unfinished",
@@ -78,6 +85,8 @@ class Reader(Generic[Command]):
         self._size_error = b""  # of the block that is being read or skipped
         self._refusal: bytes | None = None  # the reply due after a skipped block
         self._unknown = 0
+        self._partial = False
+        self.effort = 0
         self.unfinished = False
         self.ended = False
         self.silent = False
@@ -111,6 +120,11 @@ class Reader(Generic[Command]):
         if self._want > len(data) - at + len(self._more):
             self.unfinished = True
             return None  # its line was read before; it waits for its block
+        if self._partial:
+            if not self._join():
+                return None  # what there was of its line has been looked through before
+            self._partial = False
+            data, at = self._data, self.at
         # The short way: a whole request whose line is known, but for the id.
         match = self._match(data, at)
         if match is not None and self._skip < 0:
@@ -148,6 +162,7 @@ class Reader(Generic[Command]):
                 return item
             if not self._join():
                 self.unfinished = True
+                self._partial = bool(self._data) and not self._want and self._skip < 0
                 return None
         self.unfinished = False
         return None
@@ -170,6 +185,7 @@ class Reader(Generic[Command]):
         text = data[at : end - 1] if crlf else data[at:end]
         line = read_line(self._table, text)
         command, header = line.command, line.header
+        self.effort += len(text) // EFFORT_BYTES
         if line.foreign:
             self.silent = True
             return self._give_up(b"")
@@ -288,6 +304,7 @@ class Reader(Generic[Command]):
         self.ended = True
         self._want = 0
         self._skip = -1
+        self._partial = False
         self._refusal = None
         self._data = b""
         self.at = 0

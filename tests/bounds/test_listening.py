@@ -1,0 +1,112 @@
+"""What a server listens on: Unix sockets and their files, several addresses, one server only."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.bounds.program import ENVIRONMENT, OK, PATIENCE_SECONDS, SERVER, Peer
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """Where the socket is to be: short, for a path may have a hundred characters only."""
+    monkeypatch.chdir(tmp_path)
+    return Path("s")
+
+
+def ask(path, text="ping\r\n", answer=OK):
+    """Ask a server at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE_SECONDS)
+        sock.connect(str(path))
+        Peer(sock).ask(text, answer)
+
+
+def refused(*arguments):
+    """What a server says that does not start, and its exit status."""
+    done = subprocess.run(
+        [SERVER, *arguments],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("query, mode", [("", 0o660), ("?mode=0600", 0o600), ("?mode=0666", 0o666)])
+def test_a_unix_socket_has_the_mode_that_was_asked_for(start, path, query, mode):
+    """Whatever the umask; and its file is gone when the server is."""
+    umask = os.umask(0o077)
+    try:
+        server = start("--listen", f"unix:{path}{query}")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    ask(path)
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert not path.exists()
+
+
+def test_tcp_and_unix_clients_meet(start, path):
+    """Addresses are ways to one server."""
+    server = start("--listen", "127.0.0.1:0", "--listen", f"unix:{path}")
+    server.peer().ask("lease meeting 0\r\n", "-TIMEOUT\r\n")
+    shown = "+OK 1\r\nmeeting 2\r\nready-len 0\r\nscheduled-len 0\r\n"
+    ask(path, "inspect queue meeting\r\n", shown)
+
+
+def test_the_socket_of_a_server_that_was_killed_is_replaced(start, path):
+    """Nobody has to remove its file."""
+    first = start("--listen", f"unix:{path}")
+    first.process.kill()
+    first.process.wait()
+    first.process.returncode = 0  # it was meant to
+    assert path.is_socket()
+    start("--listen", f"unix:{path}")
+    ask(path)
+
+
+def test_the_socket_of_a_living_server_is_refused(start, path):
+    """It goes on, and its file stays; also when it is stopped just now."""
+    server = start("--listen", f"unix:{path}")
+    status, text = refused("--listen", f"unix:{path}")
+    assert (status, "another server listens there" in text) == (3, True)
+    ask(path)
+    server.signal(signal.SIGSTOP)
+    assert refused("--listen", f"unix:{path}")[0] == 3
+    server.signal(signal.SIGCONT)
+    ask(path)
+
+
+def test_a_file_that_is_no_socket_is_not_touched(path):
+    """It is somebody's."""
+    path.write_text("mine")
+    status, text = refused("--listen", f"unix:{path}")
+    assert (status, "no socket" in text) == (3, True)
+    assert path.read_text() == "mine"
+
+
+def test_a_path_that_is_too_long_is_told(tmp_path):
+    """The system has a bound of its own."""
+    status, text = refused("--listen", f"unix:{tmp_path}/{'x' * 200}")
+    assert (status, text.count("\n")) == (3, 1)
+    assert "too long" in text
+
+
+def test_a_stopping_server_leaves_the_socket_of_its_successor(start, path):
+    """Its own file was removed and replaced by another's meanwhile."""
+    first = start("--listen", f"unix:{path}")
+    path.unlink()
+    start("--listen", f"unix:{path}")
+    first.signal(signal.SIGTERM)
+    assert first.ended() == 0
+    ask(path)

@@ -1,0 +1,101 @@
+"""The bounds of what is held in all, crossed over a socket: what grows the state is refused, and
+all else goes on."""
+
+import pytest
+
+from tests.bounds.program import (
+    MIB,
+    NOT_FOUND,
+    OK,
+    OUT_OF_MEMORY,
+    TIMEOUT,
+    add,
+    complete,
+    job_id,
+    result,
+    run,
+    told,
+)
+from workq.limits import JOB_BYTES, QUEUE_BYTES, RESULT_RESERVE_DIVISOR
+
+
+def schedule(number):
+    """A request that schedules a test's n-th job."""
+    return f"schedule {job_id(number)} q 1000 1000 2099-01-01T00:00:00Z 1\r\nx\r\n"
+
+
+def test_one_job_too_many_is_refused(inside):
+    """In whatever way it comes; everything else is served, and a job that goes makes room."""
+    peer = inside(jobs_max=3).peer()
+    peer.ask(add(1) + add(2) + schedule(3), OK * 3)
+    for request in (add(4), schedule(4), run(4)):
+        peer.ask(request, OUT_OF_MEMORY)
+    peer.ask(f"inspect job {job_id(4)}\r\n", NOT_FOUND)
+    peer.ask("lease q 0\r\n", told(1))
+    peer.ask("lease nothing 10\r\nping\r\n", TIMEOUT + OK)
+    peer.ask(complete(1, "done") + f"result {job_id(1)} 0\r\n", OK + result(1, "done"))
+    peer.ask(add(4), OUT_OF_MEMORY)
+    peer.ask(f"delete {job_id(1)}\r\n" + add(4), OK * 2)
+
+
+def test_payloads_beyond_the_memory_are_refused(inside):
+    """A smaller one may still fit; what was taken in is leased, finished and told."""
+    server = inside(memory_bytes_max=4 * MIB)
+    peer = server.peer()
+    large = "x" * (MIB - JOB_BYTES - -(-QUEUE_BYTES // 4))
+    for number in range(1, 5):
+        peer.ask(add(number, payload=large), OK)
+    peer.ask(add(5, payload="x"), OUT_OF_MEMORY)
+    peer.ask(add(5, payload=""), OUT_OF_MEMORY)
+    peer.ask("lease q 0\r\n", told(1, payload=large))
+    peer.ask(f"delete {job_id(2)}\r\n", OK)
+    peer.ask(add(5, payload=large + "x"), OUT_OF_MEMORY)
+    peer.ask(add(5, payload=large), OK)
+    assert server.stats(peer)["held-bytes"] == 4 * len(large)
+
+
+def test_many_small_jobs_count_too(start):
+    """Each at a fixed cost: the memory of the process stays near to what was said."""
+    server = start("--max-memory", "4MiB")
+    peer = server.peer()
+    before = server.stats(peer)["memory-bytes"]
+    room = (4 * MIB - QUEUE_BYTES) // (JOB_BYTES + 1)
+    for first in range(0, room + 1000, 500):
+        peer.send("".join(add(1 + number) for number in range(first, first + 500)))
+    answers = 0
+    text = ""
+    while answers < -(-(room + 1000) // 500) * 500:
+        piece = peer.sock.recv(MIB).decode()
+        text += piece
+        answers += piece.count("\n")
+    assert text.count(OK) == room
+    assert text == OK * room + OUT_OF_MEMORY * (answers - room)
+    stats = server.stats(peer)
+    assert stats["jobs"] == room
+    assert stats["memory-bytes"] - before < 8 * MIB
+
+
+def test_results_may_exceed_the_memory_a_little(inside):
+    """So that work goes on when it is full; then they are refused, and may come again."""
+    peer = inside(memory_bytes_max=8 * MIB).peer()
+    large = "x" * (MIB - JOB_BYTES - -(-QUEUE_BYTES // 8))
+    for number in range(1, 9):
+        peer.ask(add(number, payload=large), OK)
+    peer.ask(add(9, payload=large), OUT_OF_MEMORY)
+    reserve = 8 * MIB // RESULT_RESERVE_DIVISOR
+    peer.ask(complete(1, "x" * (reserve // 2)), OK)
+    peer.ask(complete(2, "x" * (reserve // 2)), OK)
+    peer.ask(complete(3, "x" * 100), OUT_OF_MEMORY)
+    peer.ask(f"result {job_id(3)} 0\r\n", TIMEOUT)
+    peer.ask(complete(3, ""), OK)
+    peer.ask(f"delete {job_id(1)}\r\n" + complete(4, "x"), OK * 2)
+
+
+@pytest.mark.parametrize("request_text", [add(2), schedule(2), run(2)])
+def test_a_refused_job_leaves_nothing_behind(inside, request_text):
+    """No queue is known by it, and its id is free."""
+    peer = inside(jobs_max=1).peer()
+    peer.ask(add(1, "other"), OK)
+    peer.ask(request_text, OUT_OF_MEMORY)
+    peer.ask("inspect queue q\r\n", NOT_FOUND)
+    peer.ask(f"delete {job_id(1)}\r\n" + add(2), OK * 2)

@@ -1,0 +1,189 @@
+"""Every bound of a request, crossed over a socket: the short error, and a close where the stream
+cannot be followed. What is just within it works."""
+
+import pytest
+
+from tests.bounds.program import MIB, NOT_FOUND, OK, TIMEOUT, add, complete, job_id, result, told
+from workq.limits import (
+    BLOCK_BYTES_MAX,
+    BLOCK_DISCARD_BYTES_MAX,
+    LEASE_NAMES_MAX,
+    LINE_BYTES_MAX,
+    LISTED_BYTES_MAX,
+    LISTED_MAX,
+    NAME_BYTES_MAX,
+    NUMBER_DIGITS_MAX,
+    UNKNOWN_COMMANDS_IN_A_ROW_MAX,
+)
+
+ARGS = "-CLIENT-ERROR Invalid command args\r\n"
+NAME = "-CLIENT-ERROR Invalid Name\r\n"
+PAYLOAD = "-CLIENT-ERROR Invalid payload size\r\n"
+RESULT = "-CLIENT-ERROR Invalid result size\r\n"
+UNKNOWN = "-CLIENT-ERROR Unknown command\r\n"
+
+
+@pytest.fixture
+def peer(server):
+    """A connection; what it leaves behind is deleted."""
+    one = server.peer()
+    yield one
+    with server.peer().sock as cleaner:
+        for number in (1, 2):
+            cleaner.sendall(f"delete {job_id(number)}\r\n".encode())
+            cleaner.recv(100)
+
+
+def stays(peer):
+    """The connection is served as if nothing had been."""
+    peer.ask("ping\r\n", OK)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_may_be_as_long_as_it_may_be(server, end):
+    """With its end; one byte more closes, also when no end is in sight."""
+    longest = "ping" + " " * (LINE_BYTES_MAX - 4 - len(end)) + end
+    peer = server.peer()
+    peer.ask(longest, OK)
+    stays(peer)
+    for too_long in (" ".join(("ping", longest[4:])), "x" * LINE_BYTES_MAX):
+        peer = server.peer()
+        peer.send("ping\r\n" + too_long)
+        assert peer.rest() == OK + "-CLIENT-ERROR Line too long\r\n"
+
+
+def test_the_length_of_a_line_is_a_setting(start):
+    """With the same error."""
+    peer = start("--max-line", "1KiB").peer()
+    peer.ask("ping" + " " * 1018 + "\r\n", OK)
+    peer.send("ping" + " " * 1019 + "\r\n")
+    assert peer.rest() == "-CLIENT-ERROR Line too long\r\n"
+
+
+def test_a_payload_may_be_as_large_as_it_may_be(peer):
+    """It comes back whole; one byte more is refused at its line, thrown away, and the next
+    request is the next request."""
+    payload = "x" * BLOCK_BYTES_MAX
+    peer.ask(add(1, payload=payload) + "lease q 0\r\n", OK + told(1, payload=payload))
+    peer.ask(add(2, payload=payload + "x"), PAYLOAD)
+    peer.ask(f"inspect job {job_id(2)}\r\n", NOT_FOUND)
+
+
+def test_a_result_may_be_as_large_as_it_may_be(peer):
+    """As a payload; the job of a refused one is still to be finished."""
+    text = "x" * BLOCK_BYTES_MAX
+    peer.ask(add(1) + add(2), OK * 2)
+    peer.ask(complete(1, text + "x"), "-CLIENT-ERROR Invalid payload size\r\n")
+    fail = complete(2, text + "x").replace("complete", "fail")
+    peer.ask(fail, RESULT)
+    peer.ask(complete(1, text), OK)
+    peer.ask(f"result {job_id(1)} 0\r\n", result(1, text))
+    peer.ask(f"result {job_id(2)} 0\r\n", TIMEOUT)
+
+
+@pytest.mark.parametrize("command, error", [("complete", PAYLOAD), ("fail", RESULT)])
+def test_a_refused_block_is_thrown_away_up_to_a_size(server, command, error):
+    """Beyond that the connection closes at the line."""
+    peer = server.peer()
+    peer.send(f"{command} {job_id()} {BLOCK_DISCARD_BYTES_MAX}\r\n")
+    peer.expect(error)
+    for _ in range(BLOCK_DISCARD_BYTES_MAX // MIB):
+        peer.send("x" * MIB)
+    peer.ask("\r\nping\r\n", OK)
+    peer.send(f"{command} {job_id()} {BLOCK_DISCARD_BYTES_MAX + 1}\r\nping\r\n")
+    assert peer.rest() == error
+
+
+def test_a_block_that_does_not_end_closes(server):
+    """Nobody knows where the next request begins."""
+    peer = server.peer()
+    peer.send(add(1)[:-2] + "yping\r\n")
+    assert peer.rest() == PAYLOAD
+
+
+@pytest.mark.parametrize("number", ["1" * 21, "9" * 60_000, "0" * 60_000 + "9" * 21])
+def test_a_number_may_have_so_many_digits(server, number):
+    """Zeros before it do not count; a longer one is out of every range, and not converted."""
+    peer = server.peer()
+    assert len(number) > NUMBER_DIGITS_MAX
+    peer.ask(f"lease q {number}\r\n", "-CLIENT-ERROR Invalid wait timeout\r\n")
+    peer.ask(f"add {job_id()} q 1 {number} 0\r\n\r\n", "-CLIENT-ERROR Invalid TTL\r\n")
+    peer.ask(f"lease q {'0' * 60_000}\r\n", TIMEOUT)
+    peer.send(f"add {job_id()} q 1 1 {number}\r\n")
+    assert peer.rest() == PAYLOAD
+
+
+def test_a_name_may_be_so_long(server):
+    """One character more is refused."""
+    peer = server.peer()
+    peer.ask(f"lease {'n' * NAME_BYTES_MAX} 0\r\n", TIMEOUT)
+    peer.ask(f"lease {'n' * (NAME_BYTES_MAX + 1)} 0\r\n", NAME)
+    stays(peer)
+
+
+def test_a_lease_may_have_so_many_names(server):
+    """The longest ones fill nearly a line; one more name is refused."""
+    peer = server.peer()
+    longest = " ".join(f"{i:03}" + "n" * (NAME_BYTES_MAX - 3) for i in range(LEASE_NAMES_MAX - 1))
+    peer.ask(f"lease {longest} 0\r\n", TIMEOUT)
+    names = " ".join(f"n{i}" for i in range(LEASE_NAMES_MAX))
+    peer.ask(f"lease {names} 0\r\n", TIMEOUT)
+    peer.ask(f"lease {names} one-more 0\r\n", ARGS)
+    stays(peer)
+
+
+def test_a_list_has_so_many_entries_and_bytes(server):
+    """It ends with the job that reaches the bound of bytes; more entries are refused."""
+    peer = server.peer()
+    payload = "x" * (LISTED_BYTES_MAX // 2)
+    for number in range(10, 16):
+        peer.ask(add(number, "long", payload), OK)
+    peer.send("inspect jobs long 0 100\r\nquit\r\n")
+    text = peer.rest()
+    assert text.startswith("+OK ")
+    assert 1 <= int(text[4 : text.index("\r")]) <= 3
+    peer = server.peer()
+    peer.ask(f"inspect jobs long 0 {LISTED_MAX + 1}\r\n", "-CLIENT-ERROR Invalid limit\r\n")
+    for number in range(10, 16):
+        peer.ask(f"delete {job_id(number)}\r\n", OK)
+
+
+def test_another_protocol_stops_at_the_twentieth_unknown_command(server):
+    """Without a word for the last."""
+    peer = server.peer()
+    peer.send("what\r\n" * 50)
+    assert peer.rest() == UNKNOWN * (UNKNOWN_COMMANDS_IN_A_ROW_MAX - 1)
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        bytes(range(256)) * 400,
+        b"\0" * 100_000,
+        b"\xff\xfe\r\n" * 30,
+        b"\r\n" * 30,
+        b"add " + b"-" * 60_000 + b"\r\n",
+        b"add -a=b -a=b 5\r\nping\r\n",
+        b"lease " + b"= " * 30_000 + b"0\r\n",
+        b"inspect jobs \x80 0 10\r\n",
+        b"help \xe2\x98\x83\r\n",
+        b"help " + b"x" * 60_000 + b"\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"\x1b]0;owned\x07\r\n",
+    ],
+    ids=lambda rubbish: repr(rubbish[:16]),
+)
+def test_rubbish_is_answered_with_short_errors(server, rubbish):
+    """Whatever it is: lines of the protocol, soon, the end, and nothing of it in the answer."""
+    peer = server.peer()
+    peer.sock.sendall(rubbish)
+    peer.shut()
+    answer = peer.rest()
+    lines = answer.split("\r\n")
+    assert lines.pop() == ""
+    for line in lines:
+        assert line.startswith(("-CLIENT-ERROR ", "-NOT-FOUND", "-TIMEOUT", "+OK")), line
+        assert len(line) < 100
+    stays(server.peer())

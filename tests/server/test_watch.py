@@ -1,0 +1,71 @@
+"""What is told in the log of what was counted: each once, and at most one line of a kind a look."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from workq.server.watch import EVENTS, Watch
+
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+QUIET = {"refused-connections": 0, "connections": 5, "long-turns": 0, "longest-turn-us": 900}
+
+
+@pytest.fixture
+def told(caplog):
+    """The lines since the last time, as message and fields."""
+    caplog.set_level(logging.INFO, "workq")
+
+    def lines():
+        found = [(one.levelname, one.getMessage(), one.fields) for one in caplog.records]
+        caplog.clear()
+        return found
+
+    return lines
+
+
+def test_what_has_not_grown_is_not_told(told):
+    """A quiet second writes nothing."""
+    watch = Watch()
+    watch.look(QUIET, True)
+    watch.look(QUIET, True)
+    assert told() == []
+
+
+def test_what_has_grown_is_one_line_with_how_much(told):
+    """However often it has happened; then silence until it happens again."""
+    watch = Watch()
+    watch.look(QUIET | {"refused-connections": 2}, True)
+    assert told() == [("WARNING", "connections refused", {"count": 2, "connections": 5})]
+    many = QUIET | {"refused-connections": 1_000_002, "connections": 9}
+    watch.look(many, True)
+    watch.look(many, True)
+    assert told() == [("WARNING", "connections refused", {"count": 1_000_000, "connections": 9})]
+
+
+def test_long_turns_are_told_with_the_longest(told):
+    """Since the start, that is: no other is known."""
+    Watch().look(QUIET | {"long-turns": 3, "longest-turn-us": 40_000}, True)
+    assert told() == [("INFO", "long turns", {"count": 3, "longest_turn_us": 40_000})]
+
+
+def test_running_out_of_descriptors_is_told_once(told):
+    """And once that it is over."""
+    watch = Watch()
+    for left in (True, False, False, True, True):
+        watch.look(QUIET, left)
+    assert told() == [
+        ("WARNING", "no file descriptors left: clients wait", {"connections": 5}),
+        ("INFO", "clients are accepted again", {"connections": 5}),
+    ]
+
+
+def test_every_event_is_documented():
+    """With its message, in the table of docs/settings.md."""
+    messages = set(re.findall(r"^\| `([^`]+)` \| (?:info|warning|error) \|", PAGE, re.MULTILINE))
+    assert {event.message for event in EVENTS} <= messages
+    source = Path(__file__).parents[2] / "workq" / "server"
+    for file in ("watch.py", "service.py"):
+        written = re.findall(r'_log\.\w+\(\s*f?"([^"{]+)', (source / file).read_text())
+        assert {text.strip() for text in written} <= {text.partition(" …")[0] for text in messages}

@@ -1,0 +1,7 @@
+"""`python -m workq` is `workq-server`."""
+
+import sys
+
+from workq.cli.server import main
+
+sys.exit(main())
