@@ -15,6 +15,7 @@ from workq.broker.agenda import Agenda
 from workq.broker.gate import Gate, Send
 from workq.broker.names import KnownNames
 from workq.broker.patience import Patience
+from workq.broker.room import Room
 from workq.broker.serving import Serving
 from workq.broker.session import CLOSE, LINGER, Session
 from workq.broker.waiting import Waiter, Waiting
@@ -30,10 +31,8 @@ from workq.engine.transitions import Transition
 from workq.limits import (
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
-    JOB_BYTES,
     NAMES_LIKE_A_REQUEST,
     NAMES_PER_TURN_MAX,
-    QUEUE_BYTES,
     RECORD_BYTES_PER_TURN_MAX,
     REFUSAL_COST,
     REFUSED_LINGERING_MAX,
@@ -42,9 +41,7 @@ from workq.limits import (
     REQUESTS_PER_SESSION_AND_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
-    RESULT_RESERVE_DIVISOR,
     UNSENT_BYTES_MAX,
-    WAITED_NAMES_MAX,
     Bounds,
 )
 from workq.wire import replies
@@ -77,6 +74,7 @@ class Broker:
         self._waiting = Waiting()
         self.names = KnownNames(engine, self._waiting)
         engine.awaited = self._waiting.lines
+        self.room = Room(bounds, engine, self._waiting)
         self._gate = Gate()
         self._agenda = Agenda()
         self._serving = Serving(engine, self._waiting, self._agenda)
@@ -402,38 +400,6 @@ class Broker:
         session = self._asking
         assert session is not None
         return self._serving.hand_out(session, job)
-
-    def growth_refused(self, payload_bytes: int) -> bytes | None:
-        """The error that a job with so large a payload gets instead of being taken in; None if
-        it may be."""
-        bounds = self._bounds
-        engine = self.engine
-        if 0 < bounds.jobs_max <= engine.size:
-            return replies.OUT_OF_MEMORY
-        if bounds.memory_bytes_max:
-            if self._used_bytes() + JOB_BYTES + payload_bytes > bounds.memory_bytes_max:
-                return replies.OUT_OF_MEMORY
-        return None
-
-    def result_fits(self, result_bytes: int) -> bool:
-        """Whether there is room for so large a result: more than for payloads, so that what was
-        taken in can be finished."""
-        memory_bytes_max = self._bounds.memory_bytes_max
-        if not memory_bytes_max:
-            return True
-        reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
-        return self._used_bytes() + result_bytes <= memory_bytes_max + reserve_bytes
-
-    def _used_bytes(self) -> int:
-        """What jobs take of the memory for them."""
-        engine = self.engine
-        fixed_bytes = engine.size * JOB_BYTES + engine.queue_count * QUEUE_BYTES
-        return engine.held_bytes + fixed_bytes
-
-    def waits_refused(self, names: int) -> bytes | None:
-        """The error that a request gets that would wait for a job of so many queues; None if it
-        may."""
-        return replies.OUT_OF_MEMORY if self._waiting.names + names > WAITED_NAMES_MAX else None
 
     def quit(self) -> None:
         """Close the asking session once its replies are sent."""

@@ -30,7 +30,7 @@ def execute(desk: Desk, job_id: bytes, name: bytes, options: Options, payload: b
     engine = desk.engine
     if engine.find(job_id) is not None:
         return replies.DUPLICATE_JOB
-    if (refusal := desk.growth_refused(len(payload))) is not None:
+    if (refusal := desk.room.refuses_job(len(payload))) is not None:
         return refusal
     engine.add(job_id, name, options, payload)
     return replies.OK

@@ -61,30 +61,35 @@ class Names(Protocol):
         ...
 
 
+class Room(Protocol):
+    """Whether there is room for what would make the server larger."""
+
+    def refuses_job(self, payload_bytes: int) -> bytes | None:
+        """The error that a job with so large a payload gets instead of being taken in; None if
+        it may be."""
+        ...
+
+    def refuses_wait(self, names: int) -> bytes | None:
+        """The error that a request gets that would wait for a job of so many queues; None if it
+        may."""
+        ...
+
+    def has_for_result(self, result_bytes: int) -> bool:
+        """Whether there is room for so large a result."""
+        ...
+
+
 class Desk(Protocol):
     """What the broker lends to a command while it executes."""
 
     engine: Engine
     names: Names
+    room: Room
     facts: Facts
     commands: tuple[Command, ...]
 
     def hand_out(self, job: Job) -> bytes:
         """Lease a ready job to the asking session; return the reply that tells it so."""
-        ...
-
-    def growth_refused(self, payload_bytes: int) -> bytes | None:
-        """The error that a job with so large a payload gets instead of being taken in; None if
-        it may be."""
-        ...
-
-    def waits_refused(self, names: int) -> bytes | None:
-        """The error that a request gets that would wait for a job of so many queues; None if it
-        may."""
-        ...
-
-    def result_fits(self, result_bytes: int) -> bool:
-        """Whether there is room for so large a result."""
         ...
 
     def quit(self) -> None:
@@ -129,7 +134,7 @@ def unfinished(desk: Desk, job_id: bytes, result: bytes) -> Job | bytes:
         return replies.NOT_FOUND
     if job.finished:
         return replies.DUPLICATE_RESULT
-    if result and not desk.result_fits(len(result)):
+    if result and not desk.room.has_for_result(len(result)):
         return replies.OUT_OF_MEMORY
     return job
 

@@ -25,7 +25,7 @@ def execute(desk: Desk, wait: JobWait) -> Reply:
         return desk.hand_out(job)
     if not wait.wait_ms:
         return replies.TIMEOUT
-    return desk.waits_refused(len(names)) or wait
+    return desk.room.refuses_wait(len(names)) or wait
 
 
 COMMAND = Command(

@@ -21,7 +21,7 @@ def execute(
     engine = desk.engine
     if engine.find(job_id) is not None:
         return replies.DUPLICATE_JOB
-    if (refusal := desk.growth_refused(len(payload))) is not None:
+    if (refusal := desk.room.refuses_job(len(payload))) is not None:
         return refusal
     job = engine.start(job_id, name, options, payload)
     return ResultWait(job, wait_ms, caller=True)

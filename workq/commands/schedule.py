@@ -33,7 +33,7 @@ def execute(
         return replies.INVALID_TIME
     if engine.find(job_id) is not None:
         return replies.DUPLICATE_JOB
-    if (refusal := desk.growth_refused(len(payload))) is not None:
+    if (refusal := desk.room.refuses_job(len(payload))) is not None:
         return refusal
     engine.add(job_id, name, options, payload, time_ms)
     return replies.OK

@@ -1,0 +1,64 @@
+"""Whether there is room: for a job, for a result, for one more who waits.
+
+What would make the server larger than its bounds is refused; everything else goes on.
+"""
+
+from __future__ import annotations
+
+from workq.broker.waiting import Waiting
+from workq.engine.engine import Engine
+from workq.limits import (
+    JOB_BYTES,
+    QUEUE_BYTES,
+    RESULT_RESERVE_DIVISOR,
+    WAITED_NAMES_MAX,
+    Bounds,
+)
+from workq.wire import replies
+
+
+class Room:
+    """The room that the bounds leave.
+
+    Args:
+        bounds: what an operator can turn.
+        engine: has the jobs.
+        waiting: has those who wait.
+    """
+
+    def __init__(self, bounds: Bounds, engine: Engine, waiting: Waiting) -> None:
+        self._bounds = bounds
+        self._engine = engine
+        self._waiting = waiting
+
+    def refuses_job(self, payload_bytes: int) -> bytes | None:
+        """The error that a job with so large a payload gets instead of being taken in; None if
+        it may be."""
+        bounds = self._bounds
+        engine = self._engine
+        if 0 < bounds.jobs_max <= engine.size:
+            return replies.OUT_OF_MEMORY
+        if bounds.memory_bytes_max:
+            if self._used_bytes() + JOB_BYTES + payload_bytes > bounds.memory_bytes_max:
+                return replies.OUT_OF_MEMORY
+        return None
+
+    def has_for_result(self, result_bytes: int) -> bool:
+        """Whether there is room for so large a result: more than for payloads, so that what was
+        taken in can be finished."""
+        memory_bytes_max = self._bounds.memory_bytes_max
+        if not memory_bytes_max:
+            return True
+        reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
+        return self._used_bytes() + result_bytes <= memory_bytes_max + reserve_bytes
+
+    def _used_bytes(self) -> int:
+        """What jobs take of the memory for them."""
+        engine = self._engine
+        fixed_bytes = engine.size * JOB_BYTES + engine.queue_count * QUEUE_BYTES
+        return engine.held_bytes + fixed_bytes
+
+    def refuses_wait(self, names: int) -> bytes | None:
+        """The error that a request gets that would wait for a job of so many queues; None if it
+        may."""
+        return replies.OUT_OF_MEMORY if self._waiting.names + names > WAITED_NAMES_MAX else None
