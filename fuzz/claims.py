@@ -9,13 +9,9 @@ OPEN: Final[frozenset[str]] = frozenset(
     (
         "a client between two requests",
         "a client idle too short",
-        "a client is kept that has nothing to do here",
-        "a request that came in time",
         "a request that is young",
         "an idle client that asks",
-        "input beyond its bound",
         "input that is counted and gone",
-        "input that is not counted",
     )
 )
 

@@ -64,7 +64,7 @@ FORMS: Final = {
     "inspect server": Form(),
     "stats": Form(),
     "ping": Form(),
-    "help": Form("command", least=0),
+    "help": Form("command object", least=0),
     "quit": Form(),
 }
 NUMBERS: Final = {

@@ -85,7 +85,6 @@ class Broker:
         self._refused_connections = 0
         self._refused_open = 0
         self._share = REQUESTS_PER_SESSION_AND_TURN_MAX
-        self._delivering: list[Session] = []
         self._reply_bytes = 0  # made by requests in this turn
         self._resumed: list[Session] = []
         self._busy: list[Session] = []  # while draining: who works on what somebody waits for
@@ -208,10 +207,7 @@ class Broker:
                 session.spoken = False
                 gate.hold(session)
             spoken.clear()
-        for session in self._delivering:
-            session.delivering.clear()
         sends = gate.release()
-        self._delivering = [session for session, _, _ in sends if session.delivering]
         for session, _, _ in sends:
             if session.choked and session.unsent_bytes < UNSENT_BYTES_MAX:
                 session.choked = False
@@ -309,15 +305,16 @@ class Broker:
         reader = session.reader
         next_request = reader.next
         said = session.replies
-        said_bytes = session.unsent_bytes
+        said_bytes = before_bytes = session.unsent_bytes
         stop_at = reader.at + REQUEST_BYTES_PER_TURN_MAX
-        spent = -reader.effort
-        share = self._share
+        draining = self._draining
+        spent = requests = 0
+        spent_max = self._share + reader.effort
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = True
                 break
-            if spent + reader.effort >= share or reader.at >= stop_at:
+            if spent + reader.effort >= spent_max or reader.at >= stop_at:
                 self._agenda.run_later(session)
                 break
             item = session.asked or next_request()
@@ -326,35 +323,37 @@ class Broker:
                     self._finish(session)
                 break
             command, arguments = item
+            requests += 1
             if command is None:
-                self._requests += 1
                 spent += REFUSAL_COST
                 self._refuse(session, arguments)
                 if session.ending:
                     break
                 continue
-            if command.overall and (engine.behind or self.names.pending > NAMES_PER_TURN_MAX):
-                session.asked = command, arguments
-                self._agenda.run_later(session)
-                break
-            session.asked = None
-            self._requests += 1
+            if command.overall:
+                if engine.behind or self.names.pending > NAMES_PER_TURN_MAX:
+                    requests -= 1
+                    session.asked = command, arguments
+                    self._agenda.run_later(session)
+                    break
+                session.asked = None
             spent += command.cost
-            if self._draining and not command.closing:
+            if draining and not command.closing:
                 said.append(replies.SHUTTING_DOWN)
                 continue
             reply = command.execute(self, *arguments)
             if isinstance(reply, bytes):
                 said.append(reply)
                 said_bytes += len(reply)
-                self._reply_bytes += len(reply)
             else:
-                self._serving.wait(session, reply, self._draining)
+                self._serving.wait(session, reply, draining)
             if engine.changed or engine.woken:
                 self._serving.settle()
             if session.ending or session.waiter is not None:
                 break
-        return spent + reader.effort
+        self._requests += requests
+        self._reply_bytes += said_bytes - before_bytes
+        return spent + reader.effort - spent_max + self._share
 
     def _after(self, session: Session, heard: bool) -> None:
         """A session's share of the turn is over, and not all of its requests are answered."""

@@ -28,6 +28,7 @@ class Gate:
     def __init__(self) -> None:
         self.appended = 0
         self.safe = 0
+        self._delivering: list[Session] = []
         self._held: deque[tuple[int, Send, int]] = deque()
 
     def hold(self, session: Session) -> None:
@@ -47,6 +48,10 @@ class Gate:
         held = self._held
         safe = self.safe
         sends: list[Send] = []
+        if self._delivering:
+            for session in self._delivering:  # what was released before has arrived, or bounced
+                session.delivering.clear()
+            self._delivering.clear()
         while held and held[0][0] <= safe:
             _, send, leases = held.popleft()
             session = send[0]
@@ -55,6 +60,7 @@ class Gate:
                 continue
             if leases:
                 session.delivering += session.undelivered[:leases]
+                self._delivering.append(session)
                 del session.undelivered[:leases]
             sends.append(send)
         return sends
