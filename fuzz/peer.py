@@ -40,6 +40,7 @@ class Peer:
         asked: the requests, as far as they were read by the broker or not.
         answered: how many of them have their reply.
         looked_at: how many requests, and how many bytes, had come when all was at rest.
+        seen_bytes: how many bytes had come by the last turn.
         asked_ms, answered_ms: when each request had come; when the last reply was made.
         waiting: the request that waits, and since which turn; None if there is none.
         chunks: what was said and has not left.
@@ -59,6 +60,7 @@ class Peer:
         self.asked: list[Item] = []
         self.answered = 0
         self.looked_at = 0, 0
+        self.seen_bytes = 0
         self.asked_ms: list[int] = []
         self.answered_ms = 0
         self.waiting: tuple[Waiter, int] | None = None
@@ -85,11 +87,15 @@ class Peer:
         self.asked_ms += [now_ms] * (len(self.asked) - len(self.asked_ms))
 
     def between_requests(self, bounds: Bounds) -> bool:
-        """Whether what had come when all was at rest ends with the end of a request."""
-        received = bytes(self.received[: self.looked_at[1]])
-        before = reference.read(received, bounds.line_bytes_max).items
-        after = reference.read(received + b"ping\r\n", bounds.line_bytes_max).items
-        return after == [*before, ("ping", ())]
+        """Whether what has come ends with the end of a request, and did at the last turn and when
+        all was at rest."""
+        for size in (len(self.received), self.seen_bytes, self.looked_at[1]):
+            received = bytes(self.received[:size])
+            before = reference.read(received, bounds.line_bytes_max).items
+            after = reference.read(received + b"ping\r\n", bounds.line_bytes_max).items
+            if after != [*before, ("ping", ())]:
+                return False
+        return True
 
     def note_end(self, now_ms: int) -> None:
         """The stream is over: an error may be due for what was cut off."""

@@ -217,6 +217,7 @@ class World:
             broker.safe(self._safe)
         for peer in self.peers:
             self._hear(peer)
+            peer.seen_bytes = len(peer.received)
         self._check_turn()
         sends = broker.release()
         for session, data, ending in sends:

@@ -4,6 +4,7 @@
   - Refusal: a request that is answered with an error; the client's fault, the connection lives on
   - SettingError: a setting that cannot be used; the operator's fault, the server does not start
   - ListenError: an address that cannot be listened on
+  - LogError: the command log has failed; the server ends
 
 A programmer's error is an assertion, never one of these.
 """
@@ -60,3 +61,18 @@ class ListenError(WorkqError):
 
     def __str__(self) -> str:
         return f"cannot listen on {self.address}: {self.problem}"
+
+
+class LogError(WorkqError):
+    """The command log has failed: memory is ahead of it, and no answer would be honest.
+
+    Args:
+        reason: what failed, for the operator.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the command log has failed: {self.reason}"

@@ -6,35 +6,54 @@ from hypothesis import strategies as st
 from workq.cmdlog.log import NoLog
 
 
-@given(st.lists(st.lists(st.binary(), min_size=1)))
-def test_positions_rise_by_one(commits):
-    """From 1 on, whatever is in a commit."""
-    log = NoLog(lambda position: None)
-    assert [log.append(commit) for commit in commits] == list(range(1, len(commits) + 1))
+class Noted:
+    """Notes what a log reports."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int | str]] = []
+
+    def written(self, position: int) -> None:
+        """So far written."""
+        self.told.append(("written", position))
+
+    def synced(self, position: int) -> None:
+        """So far synced."""
+        self.told.append(("synced", position))
+
+    def failed(self, reason: str) -> None:
+        """The end."""
+        self.told.append(("failed", reason))
 
 
-def test_each_commit_is_reported_once_and_in_order():
-    """From within `append`: it is as safe as it will ever be."""
-    reported: list[int] = []
-    log = NoLog(reported.append)
-    assert reported == []
-    for number in range(1, 4):
-        position = log.append([(number,)])
-        assert reported == list(range(1, number + 1))
-        assert position == number
+@given(st.lists(st.binary()))
+def test_positions_rise_by_one(frames):
+    """From 1 on, whatever is in a frame."""
+    log = NoLog(Noted())
+    assert [log.append(frame) for frame in frames] == list(range(1, len(frames) + 1))
 
 
-def test_a_commit_is_not_kept():
-    """Nor changed: what is in it stays the broker's."""
-    commit = [(1, b"x"), (2, b"y")]
-    log = NoLog(lambda position: None)
-    log.append(commit)
-    assert commit == [(1, b"x"), (2, b"y")]
-    assert not any(value is commit for value in vars(log).values())
+def test_each_frame_is_reported_once_and_in_order():
+    """Written, then synced, from within `append`: it is as safe as it will ever be."""
+    noted = Noted()
+    log = NoLog(noted)
+    assert noted.told == []
+    for position in (1, 2, 3):
+        assert log.append(b"frame") == position
+        assert noted.told[-2:] == [("written", position), ("synced", position)]
+    assert len(noted.told) == 6
+
+
+def test_a_frame_is_not_kept():
+    """Nor wanted: what is in a commit need not even be packed."""
+    log = NoLog(Noted())
+    frame = b"a frame"
+    log.append(frame)
+    assert not log.keeps
+    assert not any(value is frame for value in vars(log).values())
 
 
 def test_logs_count_for_themselves():
     """Two have nothing in common."""
-    one, other = NoLog(lambda position: None), NoLog(lambda position: None)
-    one.append([()])
-    assert (one.append([()]), other.append([()])) == (2, 1)
+    one, other = NoLog(Noted()), NoLog(Noted())
+    one.append(b"")
+    assert (one.append(b""), other.append(b"")) == (2, 1)

@@ -17,6 +17,7 @@ from workq.commands import COMMANDS
 from workq.commands.base import Facts
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
+from workq.errors import LogError
 from workq.limits import LONG_TURN_MS, Bounds
 from workq.server.clock import Clock
 from workq.server.connection import Connection
@@ -36,13 +37,15 @@ class Ring:
     Attributes:
         connections: those that stand.
         drained: set when, after `drain`, the last client is gone.
-        failure: what made a turn fail, which is the end; `failed` is set then.
+        failure: what made a turn or the log fail, which is the end; `failed` is set then.
+        in_turn: whether a turn is being had.
     """
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.clock = Clock()
         self.broker = Broker(Engine(), COMMANDS, bounds)
-        self.log: Log = NoLog(self.broker.safe)
+        self.log: Log = NoLog(_Reports(self))
+        self.in_turn = False
         self.connections: dict[Connection, None] = {}
         self.drained = asyncio.Event()
         self.failure: Exception | None = None
@@ -84,11 +87,18 @@ class Ring:
         """Have a turn. One that fails ends the server: what it left half done would be served."""
         if self.failure is not None:
             return
+        self.in_turn = True
         try:
             self._have_turn()
         except Exception as error:  # whatever it is, it is a mistake of ours
-            self.failure = error
-            self.failed.set()
+            self.fail(error)
+        finally:
+            self.in_turn = False
+
+    def fail(self, error: Exception) -> None:
+        """End the server: what it would answer could not be trusted."""
+        self.failure = error
+        self.failed.set()
 
     def _have_turn(self) -> None:
         self._awake = False
@@ -97,7 +107,7 @@ class Ring:
         now_ms = start_ns // 1_000_000
         commit = broker.turn(now_ms, self.clock.offset_ms)
         if commit:
-            broker.appended(self.log.append(commit))
+            broker.appended(self.log.append(b""))  # it keeps nothing and wants no bytes
         for session, data, ending in broker.release():
             transport = session.peer.transport
             if transport is None or transport.is_closing():
@@ -155,3 +165,27 @@ class Ring:
         self._watch.look(numbers, descriptors_left())
         self._loop.call_later(SAMPLE_MS / 1000, self._sample)
         self.wake()
+
+
+class _Reports:
+    """What the log tells the ring (`workq.cmdlog.log.Reports`).
+
+    Args:
+        ring: learns it.
+    """
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+
+    def written(self, position: int) -> None:
+        """Without a log that keeps anything nothing is safer: replies wait for this."""
+        self._ring.broker.safe(position)
+        if not self._ring.in_turn:
+            self._ring.wake()
+
+    def synced(self, position: int) -> None:
+        """There is no policy yet under which a reply waits for it."""
+
+    def failed(self, reason: str) -> None:
+        """The server ends."""
+        self._ring.fail(LogError(reason))
