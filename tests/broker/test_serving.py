@@ -65,3 +65,13 @@ def test_a_worker_is_remembered_only_while_it_has_foreground_jobs():
         caller.say(run(number))
         worker.say("lease q 0\r\n" + complete(number))
     assert len(worker.session.serving) == 1
+
+
+def test_results_of_foreground_jobs_use_up_no_turn_for_good():
+    """They are in no commit; found by fuzzing: after four of a megabyte nobody was served."""
+    rig = Rig()
+    caller, worker = rig.clients(2)
+    for number in range(1, 7):
+        caller.say(run(number))
+        worker.say("lease q 0\r\n" + complete(number, "r" * 1024 * 1024))
+        assert caller.take() == result(number, "r" * 1024 * 1024)

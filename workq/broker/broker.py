@@ -195,7 +195,7 @@ class Broker:
         commit = engine.commit
         if commit:
             engine.commit = []
-            engine.commit_bytes = 0
+        engine.commit_bytes = 0  # of foreground jobs too, which are in no commit
         return commit
 
     def release(self) -> list[Send]:
@@ -274,6 +274,7 @@ class Broker:
             session.waiter is not None
             or session.lost
             or reader.unfinished
+            or session.half_sent
             or session.input_bytes
             or session.paused
             or session.stalled

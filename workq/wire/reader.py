@@ -161,7 +161,7 @@ class Reader(Generic[Command]):
             if item is not None:
                 return item
             if not self._join():
-                self.unfinished = True
+                self.unfinished = self._skip >= 0 or bool(self._data)
                 self._partial = bool(self._data) and not self._want and self._skip < 0
                 return None
         self.unfinished = False
