@@ -11,18 +11,17 @@
  * connection lost, 3 watchdog (nothing came for too long), 4 unexpected replies.
  */
 #define _GNU_SOURCE
+#include "load.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,44 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 1, EXIT_CONNECTION = 2, EXIT_WATCHDOG = 3, EXIT_REPLIES = 4 };
-
-enum proto { WORKQ, BEANSTALKD, REDIS };
-enum mode { CYCLE, SPLIT, ADDING, DRAIN };
-enum kind { ADD, LEASE, DONE, KINDS };
-enum role { CYCLER, PRODUCER, CONSUMER };
-enum status { GOOD, TIMED_OUT, BAD };
-
-static const char *const proto_names[] = {"workq", "beanstalkd", "redis"};
-static const char *const mode_names[] = {"cycle", "split", "add", "drain"};
-static const char *const kind_names[] = {"add", "lease", "complete"};
-
 #define NS 1000000000ULL
 #define PRELOAD_DEPTH 64
-#define MAX_LINE 65536
 #define MAX_ERRORS 100
-#define ID_MAX 40
-#define NAME_MAX_LEN 64
 
-/* ---- settings ------------------------------------------------------------------------------ */
-
-static struct {
-	enum proto proto;
-	enum mode mode;
-	const char *host, *port, *queue;
-	unsigned conns, depth, queues;
-	size_t payload, result;
-	double seconds, warmup, timeout, stall;
-	uint64_t jobs, preload, backlog, seed;
-	unsigned long ttr, ttl;
-	long wait; /* ms; -1: by mode */
-} opt = {
-	.host = "127.0.0.1", .queue = "bench", .conns = 50, .depth = 1, .queues = 1,
-	.payload = 64, .result = 2, .backlog = 10000, .seed = 1, .ttr = 60000, .ttl = 600000,
-	.wait = -1, .stall = 30,
-};
-
-/* ---- small things -------------------------------------------------------------------------- */
+/* ---- small things ------------------------------------------------------------------------ */
 
 static uint64_t now_ns(void)
 {
@@ -86,7 +52,7 @@ static double cpu_seconds(void)
 	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static void *must_alloc(void *old, size_t size)
+void *must_alloc(void *old, size_t size)
 {
 	void *p = realloc(old, size);
 	if (!p) {
@@ -96,157 +62,12 @@ static void *must_alloc(void *old, size_t size)
 	return p;
 }
 
-/* xorshift128+ */
-static uint64_t rng[2];
-
-static uint64_t next_random(void)
-{
-	uint64_t a = rng[0], b = rng[1];
-	rng[0] = b;
-	a ^= a << 23;
-	rng[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
-	return rng[1] + b;
-}
-
-static void seed_random(uint64_t seed)
-{
-	for (int i = 0; i < 2; i++) { /* splitmix64 */
-		uint64_t z = (seed += 0x9e3779b97f4a7c15ULL);
-		z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-		z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-		rng[i] = z ^ (z >> 31);
-	}
-}
-
-static char hex_pairs[512];
-
-static void put_uuid(char *out)
-{
-	uint8_t raw[16];
-	uint64_t a = next_random(), b = next_random();
-	memcpy(raw, &a, 8);
-	memcpy(raw + 8, &b, 8);
-	raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40);
-	raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80);
-	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*out++ = '-';
-		memcpy(out, hex_pairs + 2 * raw[i], 2);
-		out += 2;
-	}
-}
-
-static bool is_uuid(const char *p)
-{
-	for (int i = 0; i < 36; i++) {
-		if (i == 8 || i == 13 || i == 18 || i == 23) {
-			if (p[i] != '-')
-				return false;
-		} else if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* ---- latencies: log buckets of 1/64, so within 1.6 % ---------------------------------------- */
-
-#define SUB 64
-#define BUCKETS (SUB * 42)
-
-struct hist {
-	uint64_t n, max, bucket[BUCKETS];
-};
-
-static struct hist hists[KINDS];
-
-static void record(enum kind kind, uint64_t ns)
-{
-	struct hist *h = &hists[kind];
-	unsigned i;
-	if (ns < SUB) {
-		i = (unsigned)ns;
-	} else {
-		unsigned e = 63u - (unsigned)__builtin_clzll(ns);
-		i = (e - 5) * SUB + (unsigned)((ns >> (e - 6)) & (SUB - 1));
-		if (i >= BUCKETS)
-			i = BUCKETS - 1;
-	}
-	h->bucket[i]++;
-	h->n++;
-	if (ns > h->max)
-		h->max = ns;
-}
-
-static uint64_t bucket_top(unsigned i)
-{
-	if (i < SUB)
-		return i;
-	unsigned e = i / SUB + 5;
-	uint64_t sub = i % SUB;
-	return (((uint64_t)SUB + sub + 1) << (e - 6)) - 1;
-}
-
-static double quantile_us(const struct hist *h, double q)
-{
-	uint64_t want = (uint64_t)(q * (double)h->n + 0.5), seen = 0;
-	if (!h->n)
-		return 0;
-	if (want < 1)
-		want = 1;
-	for (unsigned i = 0; i < BUCKETS; i++) {
-		seen += h->bucket[i];
-		if (seen >= want) {
-			uint64_t top = bucket_top(i);
-			return (double)(top < h->max ? top : h->max) / 1e3;
-		}
-	}
-	return (double)h->max / 1e3;
-}
-
-static void print_quantiles(const struct hist *h)
-{
-	printf("\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
-	       quantile_us(h, 0.5), quantile_us(h, 0.99), quantile_us(h, 0.999),
-	       (double)h->max / 1e3);
-}
-
-/* ---- connections ---------------------------------------------------------------------------- */
-
-/* Each queue has its share of --jobs, so that nobody waits for jobs added to another. */
-struct queue {
-	uint64_t jobs, claimed; /* adds (cycle, producers) or leases (drain) handed out */
-	uint64_t lease_claimed; /* leases of split */
-	uint64_t add_failed;
-};
-
-struct conn {
-	int fd;
-	enum role role;
-	enum kind kind; /* of the commands in flight */
-	struct queue *queue;
-	const char *name;
-	size_t name_len;
-	bool finished, paused, want_write, saw_timeout;
-	unsigned inflight, good; /* good: successes of this batch so far */
-	unsigned head;           /* ring of send times */
-	uint64_t *sent;
-	char (*ids)[ID_MAX]; /* of leased jobs, or of jobs to complete */
-	uint8_t *id_lens;
-	char *in;
-	size_t in_at, in_end, in_cap;
-	char *out;
-	size_t out_at, out_end, out_cap;
-	/* templates of this connection's queue */
-	char add_tail[256], lease_cmd[192], done_tail[32];
-	size_t add_tail_len, lease_len, done_tail_len;
-};
+/* ---- connections ------------------------------------------------------------------------- */
 
 static struct conn *conns;
 static struct queue *queues;
 static unsigned ring; /* power of two, at least the depth */
 static int epoll_fd;
-static char *payload, *result;
 
 /* one stage: the preload, or the measurement */
 static struct {
@@ -263,6 +84,7 @@ static struct {
 } tally;
 
 static uint64_t clock_ns; /* the time of the current read */
+static struct hist hists[KINDS];
 static uint64_t errors;
 static char first_error[256];
 static char fatal[256];
@@ -289,115 +111,17 @@ static void note_error(const char *what, const char *text, size_t len)
 		set_fatal(EXIT_REPLIES, "gave up after %d unexpected replies", MAX_ERRORS);
 }
 
-static char *room(struct conn *c, size_t need)
-{
-	if (c->out_end + need > c->out_cap) {
-		size_t used = c->out_end - c->out_at;
-		memmove(c->out, c->out + c->out_at, used);
-		c->out_at = 0;
-		c->out_end = used;
-		if (used + need > c->out_cap) {
-			while (used + need > c->out_cap)
-				c->out_cap *= 2;
-			c->out = must_alloc(c->out, c->out_cap);
-		}
-	}
-	return c->out + c->out_end;
-}
-
-static char *append(char *at, const char *bytes, size_t len)
-{
-	memcpy(at, bytes, len);
-	return at + len;
-}
-
-/* ---- commands ------------------------------------------------------------------------------- */
-
-static void make_templates(struct conn *c, bool low)
-{
-	long wait = opt.wait;
-	int n = 0, m = 0, k = 0;
-	switch (opt.proto) {
-	case WORKQ:
-		n = snprintf(c->add_tail, sizeof c->add_tail, " %s %lu %lu %zu%s\r\n", c->name,
-			     opt.ttr, opt.ttl, opt.payload, low ? " -priority=-1" : "");
-		m = snprintf(c->lease_cmd, sizeof c->lease_cmd, "lease %s %ld\r\n", c->name, wait);
-		k = snprintf(c->done_tail, sizeof c->done_tail, " %zu\r\n", opt.result);
-		break;
-	case BEANSTALKD:
-		n = snprintf(c->add_tail, sizeof c->add_tail, "put %d 0 %lu %zu\r\n",
-			     low ? 2000 : 1000, (opt.ttr + 999) / 1000, opt.payload);
-		m = snprintf(c->lease_cmd, sizeof c->lease_cmd, "reserve-with-timeout %ld\r\n",
-			     (wait + 999) / 1000);
-		k = snprintf(c->done_tail, sizeof c->done_tail, "\r\n");
-		break;
-	case REDIS: {
-		char seconds[32];
-		/* a timeout of 0 would wait for ever */
-		int s = snprintf(seconds, sizeof seconds, "%.3f", wait ? (double)wait / 1e3 : 0.001);
-		n = snprintf(c->add_tail, sizeof c->add_tail,
-			     "*3\r\n$5\r\nLPUSH\r\n$%zu\r\n%s\r\n$%zu\r\n", c->name_len, c->name,
-			     opt.payload);
-		m = snprintf(c->lease_cmd, sizeof c->lease_cmd,
-			     "*3\r\n$5\r\nBRPOP\r\n$%zu\r\n%s\r\n$%d\r\n%s\r\n", c->name_len,
-			     c->name, s, seconds);
-		break;
-	}
-	}
-	c->add_tail_len = (size_t)n;
-	c->lease_len = (size_t)m;
-	c->done_tail_len = (size_t)k;
-}
-
-static void put_add(struct conn *c)
-{
-	char *at = room(c, 64 + c->add_tail_len + opt.payload);
-	if (opt.proto == WORKQ) {
-		at = append(at, "add ", 4);
-		put_uuid(at);
-		at += 36;
-	}
-	at = append(at, c->add_tail, c->add_tail_len);
-	at = append(at, payload, opt.payload);
-	at = append(at, "\r\n", 2);
-	c->out_end = (size_t)(at - c->out);
-}
-
-static void put_lease(struct conn *c)
-{
-	char *at = append(room(c, c->lease_len), c->lease_cmd, c->lease_len);
-	c->out_end = (size_t)(at - c->out);
-}
-
-static void put_done(struct conn *c, unsigned i)
-{
-	char *at = room(c, 128 + opt.result);
-	at = opt.proto == WORKQ ? append(at, "complete ", 9) : append(at, "delete ", 7);
-	at = append(at, c->ids[i], c->id_lens[i]);
-	at = append(at, c->done_tail, c->done_tail_len);
-	if (opt.proto == WORKQ) {
-		at = append(at, result, opt.result);
-		at = append(at, "\r\n", 2);
-	}
-	c->out_end = (size_t)(at - c->out);
-}
+/* ---- what a connection does next --------------------------------------------------------- */
 
 static void put_batch(struct conn *c, enum kind kind, unsigned n)
 {
 	uint64_t t = now_ns();
 	c->kind = kind;
 	for (unsigned i = 0; i < n; i++) {
-		if (kind == ADD)
-			put_add(c);
-		else if (kind == LEASE)
-			put_lease(c);
-		else
-			put_done(c, i);
+		put_command(c, kind, i, stage.preload);
 		c->sent[(c->head + c->inflight++) & (ring - 1)] = t;
 	}
 }
-
-/* ---- what a connection does next ------------------------------------------------------------ */
 
 static unsigned claim(uint64_t *claimed, uint64_t limit, unsigned n)
 {
@@ -485,213 +209,7 @@ static void advance(struct conn *c)
 	}
 }
 
-/* ---- replies -------------------------------------------------------------------------------- */
-
-struct reply {
-	enum status status;
-	const char *text; /* what to show when it is bad */
-	size_t text_len;
-	const char *id;
-	size_t id_len;
-};
-
-/* The line at p without its CRLF. Returns its full length, 0: not all here, -1: not a line. */
-static ssize_t take_line(const char *p, size_t n, size_t *len)
-{
-	const char *lf = memchr(p, '\n', n);
-	if (!lf)
-		return n > MAX_LINE ? -1 : 0;
-	if (lf == p || lf[-1] != '\r')
-		return -1;
-	*len = (size_t)(lf - p) - 1;
-	return lf - p + 1;
-}
-
-static bool is(const char *p, size_t len, const char *word)
-{
-	return len == strlen(word) && !memcmp(p, word, len);
-}
-
-/* A decimal number at *p, which must end before `end`. */
-static bool take_number(const char **p, const char *end, uint64_t *value)
-{
-	const char *s = *p;
-	uint64_t v = 0;
-	if (s == end || end - s > 19)
-		return false;
-	for (; s < end; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		v = v * 10 + (uint64_t)(*s - '0');
-	}
-	*p = s;
-	*value = v;
-	return true;
-}
-
-static const char *word_end(const char *p, const char *end)
-{
-	const char *space = memchr(p, ' ', (size_t)(end - p));
-	return space ? space : end;
-}
-
-static void bad(struct reply *r, const char *text)
-{
-	r->status = BAD;
-	r->text = text;
-	r->text_len = strlen(text);
-}
-
-/* A block of `size` bytes and CRLF at p. Returns its full length, 0: not all here, -1: broken. */
-static ssize_t take_block(struct reply *r, const char *p, size_t n, uint64_t size)
-{
-	if (size > (1u << 30))
-		return -1;
-	if (n < size + 2)
-		return 0;
-	if (p[size] != '\r' || p[size + 1] != '\n')
-		return -1;
-	if (size != opt.payload || memcmp(p, payload, size))
-		bad(r, "the payload is not the one that was added");
-	return (ssize_t)size + 2;
-}
-
-static ssize_t parse_workq(struct conn *c, struct reply *r, const char *p, size_t n)
-{
-	size_t len = 0;
-	ssize_t used = take_line(p, n, &len), more;
-	if (used <= 0)
-		return used;
-	r->text = p;
-	r->text_len = len;
-	if (p[0] == '-') {
-		r->status = c->kind == LEASE && is(p, len, "-TIMEOUT") ? TIMED_OUT : BAD;
-		return used;
-	}
-	if (c->kind != LEASE)
-		return is(p, len, "+OK") ? used : -1;
-	if (!is(p, len, "+OK 1"))
-		return -1;
-	p += used;
-	n -= (size_t)used;
-	more = take_line(p, n, &len);
-	if (more <= 0)
-		return more;
-	const char *end = p + len, *at;
-	uint64_t ttr, size;
-	if (len < 37 || !is_uuid(p) || p[36] != ' ')
-		return -1;
-	r->id = p;
-	r->id_len = 36;
-	at = p + 37;
-	const char *stop = word_end(at, end);
-	if (stop == end)
-		return -1;
-	if ((size_t)(stop - at) != c->name_len || memcmp(at, c->name, c->name_len))
-		bad(r, "leased from another queue");
-	at = stop + 1;
-	stop = word_end(at, end);
-	if (stop == end || !take_number(&at, stop, &ttr))
-		return -1;
-	if (ttr != opt.ttr)
-		bad(r, "the TTR is not the one that was given");
-	at = stop + 1;
-	if (!take_number(&at, end, &size))
-		return -1;
-	used += more;
-	p += more;
-	n -= (size_t)more;
-	more = take_block(r, p, n, size);
-	return more <= 0 ? more : used + more;
-}
-
-static ssize_t parse_beanstalkd(struct conn *c, struct reply *r, const char *p, size_t n)
-{
-	size_t len = 0;
-	ssize_t used = take_line(p, n, &len), more;
-	uint64_t id, size;
-	if (used <= 0)
-		return used;
-	r->text = p;
-	r->text_len = len;
-	const char *end = p + len, *at;
-	if (c->kind == ADD) {
-		at = p + 9;
-		if (len < 10 || memcmp(p, "INSERTED ", 9))
-			r->status = BAD;
-		else if (!take_number(&at, end, &id))
-			return -1;
-		return used;
-	}
-	if (c->kind == DONE) {
-		if (!is(p, len, "DELETED"))
-			r->status = BAD;
-		return used;
-	}
-	if (len < 9 || memcmp(p, "RESERVED ", 9)) {
-		r->status = is(p, len, "TIMED_OUT") ? TIMED_OUT : BAD;
-		return used;
-	}
-	at = p + 9;
-	const char *stop = word_end(at, end);
-	r->id = at;
-	r->id_len = (size_t)(stop - at);
-	if (stop == end || !take_number(&at, stop, &id))
-		return -1;
-	at = stop + 1;
-	if (!take_number(&at, end, &size))
-		return -1;
-	more = take_block(r, p + used, n - (size_t)used, size);
-	return more <= 0 ? more : used + more;
-}
-
-static ssize_t parse_redis(struct conn *c, struct reply *r, const char *p, size_t n)
-{
-	size_t len = 0;
-	ssize_t used = take_line(p, n, &len), more;
-	uint64_t size;
-	const char *at = p + 1;
-	if (used <= 0)
-		return used;
-	r->text = p;
-	r->text_len = len;
-	if (p[0] == '-') {
-		r->status = BAD;
-		return used;
-	}
-	if (c->kind == ADD)
-		return p[0] == ':' && take_number(&at, p + len, &size) ? used : -1;
-	if (is(p, len, "*-1")) {
-		r->status = TIMED_OUT;
-		return used;
-	}
-	if (!is(p, len, "*2"))
-		return -1;
-	for (int part = 0; part < 2; part++) {
-		more = take_line(p + used, n - (size_t)used, &len);
-		if (more <= 0)
-			return more;
-		at = p + used + 1;
-		if (p[used] != '$' || !take_number(&at, p + used + len, &size))
-			return -1;
-		used += more;
-		if (part == 0) {
-			if (size != c->name_len)
-				return -1;
-			if (n - (size_t)used < size + 2)
-				return 0;
-			if (memcmp(p + used, c->name, size))
-				bad(r, "popped from another list");
-			used += (ssize_t)size + 2;
-		} else {
-			more = take_block(r, p + used, n - (size_t)used, size);
-			if (more <= 0)
-				return more;
-			used += more;
-		}
-	}
-	return used;
-}
+/* ---- replies ----------------------------------------------------------------------------- */
 
 static void take_reply(struct conn *c, const struct reply *r)
 {
@@ -708,7 +226,7 @@ static void take_reply(struct conn *c, const struct reply *r)
 			c->queue->lease_claimed--;
 		return;
 	}
-	record(kind, took);
+	record(&hists[kind], took);
 	tally.commands++;
 	if (r->status != GOOD) {
 		note_error(kind_names[kind], r->text, r->text_len);
@@ -743,17 +261,12 @@ static void parse_replies(struct conn *c)
 		struct reply r = {.status = GOOD};
 		const char *p = c->in + c->in_at;
 		size_t n = c->in_end - c->in_at;
-		ssize_t used;
 		if (!c->inflight) {
 			note_error("a reply to nothing", p, n);
 			set_fatal(EXIT_REPLIES, "the server sent more replies than it got commands");
 			return;
 		}
-		switch (opt.proto) {
-		case WORKQ: used = parse_workq(c, &r, p, n); break;
-		case BEANSTALKD: used = parse_beanstalkd(c, &r, p, n); break;
-		default: used = parse_redis(c, &r, p, n); break;
-		}
+		ssize_t used = parse_reply(c, &r, p, n);
 		if (used < 0) {
 			note_error(kind_names[c->kind], p, n);
 			set_fatal(EXIT_REPLIES, "a reply to %s that is not of the protocol",
@@ -769,7 +282,7 @@ static void parse_replies(struct conn *c)
 		c->in_at = c->in_end = 0;
 }
 
-/* ---- sockets -------------------------------------------------------------------------------- */
+/* ---- sockets ----------------------------------------------------------------------------- */
 
 static void lost(struct conn *c, const char *why)
 {
@@ -943,7 +456,7 @@ static bool open_connections(void)
 	return !fatal_status;
 }
 
-/* ---- a stage -------------------------------------------------------------------------------- */
+/* ---- a stage ----------------------------------------------------------------------------- */
 
 static void start_tally(uint64_t now)
 {
@@ -992,7 +505,7 @@ static void run_stage(uint64_t give_up)
 			  : i % 2                               ? PRODUCER
 								: CONSUMER;
 		c->kind = DONE;
-		make_templates(c, stage.preload);
+		make_templates(c);
 		advance(c);
 		flush(c);
 	}
@@ -1035,7 +548,7 @@ static void run_stage(uint64_t give_up)
 	}
 }
 
-/* ---- result --------------------------------------------------------------------------------- */
+/* ---- result ------------------------------------------------------------------------------ */
 
 static void print_string(const char *key, const char *text)
 {
@@ -1064,10 +577,11 @@ static void print_result(void)
 			all.bucket[i] += hists[k].bucket[i];
 	}
 	printf("{\"protocol\":\"%s\",\"mode\":\"%s\",\"connections\":%u,\"depth\":%u,"
-	       "\"queues\":%u,\"payload\":%zu,\"preload\":%llu,\"seconds\":%.3f,\"jobs\":%llu,"
+	       "\"queues\":%u,\"payload\":%zu,\"payload_min\":%zu,\"priorities\":%u,"
+	       "\"preload\":%llu,\"seconds\":%.3f,\"jobs\":%llu,"
 	       "\"commands\":%llu,\"jobs_per_s\":%.1f,\"commands_per_s\":%.1f,",
 	       proto_names[opt.proto], mode_names[opt.mode], opt.conns, opt.depth, opt.queues,
-	       opt.payload, (unsigned long long)opt.preload, seconds,
+	       opt.payload, opt.payload_min, opt.priorities, (unsigned long long)opt.preload, seconds,
 	       (unsigned long long)tally.jobs, (unsigned long long)tally.commands,
 	       seconds > 0 ? (double)tally.jobs / seconds : 0,
 	       seconds > 0 ? (double)tally.commands / seconds : 0);
@@ -1091,145 +605,7 @@ static void print_result(void)
 	fflush(stdout);
 }
 
-/* ---- the command line ----------------------------------------------------------------------- */
-
-static void usage(FILE *to)
-{
-	fprintf(to,
-		"usage: load --protocol workq|beanstalkd|redis --port P [options]\n"
-		"  --host H         (127.0.0.1)\n"
-		"  -c N             connections (50)\n"
-		"  -d D             commands in flight per connection (1)\n"
-		"  --payload BYTES  of a job (64)          --result BYTES  of a completion, workq (2)\n"
-		"  --mode M         cycle: add, lease, complete on every connection (default)\n"
-		"                   split: half of the connections add, half lease and complete\n"
-		"                   add:   only add\n"
-		"                   drain: lease and complete until the queue is empty\n"
-		"  --seconds S      measure for S (5, unless --jobs is given; drain: no limit)\n"
-		"  --warmup S       before that, not counted (0)\n"
-		"  --jobs N         or: until N jobs are through\n"
-		"  --preload N      jobs of lower priority that wait in the queue meanwhile (0)\n"
-		"  --backlog N      split: producers pause at N jobs not yet completed (10000)\n"
-		"  --queue NAME     (bench)                --queues Q  spread over Q queues (1)\n"
-		"  --ttr MS (60000) --ttl MS (600000)      --wait MS  of a lease (10000, drain: 0)\n"
-		"  --seed N         of the ids (1)\n"
-		"  --stall S        give up after S without a reply (30)\n"
-		"  --timeout S      give up after S in all (by size of the task)\n");
-}
-
-static void refuse(const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	fprintf(stderr, "load: ");
-	vfprintf(stderr, format, args);
-	fprintf(stderr, "\n");
-	va_end(args);
-	exit(EXIT_USAGE);
-}
-
-static uint64_t whole(const char *name, const char *text, uint64_t least, uint64_t most)
-{
-	char *end;
-	errno = 0;
-	unsigned long long v = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || v < least || v > most)
-		refuse("%s: a number from %llu to %llu, not '%s'", name, (unsigned long long)least,
-		       (unsigned long long)most, text);
-	return v;
-}
-
-static double real(const char *name, const char *text)
-{
-	char *end;
-	double v = strtod(text, &end);
-	if (!*text || *end || !(v >= 0 && v < 1e7))
-		refuse("%s: a number of seconds, not '%s'", name, text);
-	return v;
-}
-
-static int word(const char *name, const char *text, const char *const *words, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (!strcmp(text, words[i]))
-			return i;
-	refuse("%s: '%s' is unknown", name, text);
-	return 0;
-}
-
-static void read_options(int argc, char **argv)
-{
-	enum { PROTO = 256, HOST, PORT, PAYLOAD, RESULT, SECONDS, WARMUP, JOBS, MODE, PRELOAD, BACKLOG,
-	       QUEUE, QUEUES, TTR, TTL, WAIT, SEED, STALL, TIMEOUT };
-	static const struct option longs[] = {
-		{"protocol", 1, 0, PROTO}, {"host", 1, 0, HOST}, {"port", 1, 0, PORT},
-		{"connections", 1, 0, 'c'}, {"depth", 1, 0, 'd'}, {"payload", 1, 0, PAYLOAD},
-		{"result", 1, 0, RESULT}, {"seconds", 1, 0, SECONDS}, {"warmup", 1, 0, WARMUP},
-		{"jobs", 1, 0, JOBS}, {"mode", 1, 0, MODE}, {"preload", 1, 0, PRELOAD},
-		{"backlog", 1, 0, BACKLOG}, {"queue", 1, 0, QUEUE}, {"queues", 1, 0, QUEUES},
-		{"ttr", 1, 0, TTR}, {"ttl", 1, 0, TTL}, {"wait", 1, 0, WAIT}, {"seed", 1, 0, SEED},
-		{"stall", 1, 0, STALL}, {"timeout", 1, 0, TIMEOUT}, {"help", 0, 0, 'h'}, {0, 0, 0, 0},
-	};
-	bool have_proto = false;
-	int o;
-	while ((o = getopt_long(argc, argv, "c:d:h", longs, NULL)) != -1) {
-		switch (o) {
-		case PROTO:
-			opt.proto = (enum proto)word("--protocol", optarg, proto_names, 3);
-			have_proto = true;
-			break;
-		case MODE: opt.mode = (enum mode)word("--mode", optarg, mode_names, 4); break;
-		case HOST: opt.host = optarg; break;
-		case PORT: whole("--port", optarg, 1, 65535); opt.port = optarg; break;
-		case 'c': opt.conns = (unsigned)whole("-c", optarg, 1, 60000); break;
-		case 'd': opt.depth = (unsigned)whole("-d", optarg, 1, 65536); break;
-		case PAYLOAD: opt.payload = whole("--payload", optarg, 0, 1 << 20); break;
-		case RESULT: opt.result = whole("--result", optarg, 0, 1 << 20); break;
-		case SECONDS: opt.seconds = real("--seconds", optarg); break;
-		case WARMUP: opt.warmup = real("--warmup", optarg); break;
-		case JOBS: opt.jobs = whole("--jobs", optarg, 1, 1ULL << 40); break;
-		case PRELOAD: opt.preload = whole("--preload", optarg, 0, 1ULL << 40); break;
-		case BACKLOG: opt.backlog = whole("--backlog", optarg, 1, 1ULL << 40); break;
-		case QUEUE:
-			if (!*optarg || strlen(optarg) > NAME_MAX_LEN)
-				refuse("--queue: a name of 1 to %d bytes", NAME_MAX_LEN);
-			opt.queue = optarg;
-			break;
-		case QUEUES: opt.queues = (unsigned)whole("--queues", optarg, 1, 60000); break;
-		case TTR: opt.ttr = whole("--ttr", optarg, 1, 86400000); break;
-		case TTL: opt.ttl = whole("--ttl", optarg, 1, 2592000000); break;
-		case WAIT: opt.wait = (long)whole("--wait", optarg, 0, 86400000); break;
-		case SEED: opt.seed = whole("--seed", optarg, 0, UINT64_MAX); break;
-		case STALL: opt.stall = real("--stall", optarg); break;
-		case TIMEOUT: opt.timeout = real("--timeout", optarg); break;
-		case 'h': usage(stdout); exit(0);
-		default: usage(stderr); exit(EXIT_USAGE);
-		}
-	}
-	if (optind < argc || !have_proto || !opt.port) {
-		usage(stderr);
-		exit(EXIT_USAGE);
-	}
-	if (opt.jobs && opt.seconds > 0)
-		refuse("--jobs or --seconds, not both");
-	if (!opt.jobs && opt.seconds <= 0 && opt.mode != DRAIN)
-		opt.seconds = 5;
-	if (opt.mode == SPLIT && opt.conns < 2 * opt.queues)
-		refuse("split needs two connections for each queue");
-	if (opt.mode == SPLIT && opt.backlog < opt.depth)
-		refuse("--backlog must be at least the depth");
-	if (opt.conns < opt.queues)
-		refuse("--queues: at most as many as connections");
-	if (opt.mode == DRAIN && opt.preload)
-		refuse("drain would take the preload too");
-	if (opt.wait < 0)
-		opt.wait = opt.mode == DRAIN ? 0 : 10000;
-	if (opt.stall * 1e3 < (double)opt.wait + 5e3)
-		opt.stall = (double)opt.wait / 1e3 + 5;
-	if (opt.timeout <= 0)
-		opt.timeout = opt.warmup + opt.seconds + 60 + (double)(opt.jobs + opt.preload) / 1e3 +
-			      (opt.mode == DRAIN ? 600 : 0);
-}
+/* ---- main -------------------------------------------------------------------------------- */
 
 static void on_alarm(int sig)
 {
@@ -1242,18 +618,8 @@ static void on_alarm(int sig)
 
 int main(int argc, char **argv)
 {
-	static const char digits[] = "0123456789abcdef";
 	read_options(argc, argv);
-	for (int i = 0; i < 256; i++) {
-		hex_pairs[2 * i] = digits[i >> 4];
-		hex_pairs[2 * i + 1] = digits[i & 15];
-	}
-	seed_random(opt.seed);
-	payload = must_alloc(NULL, opt.payload + 1);
-	for (size_t i = 0; i < opt.payload; i++)
-		payload[i] = (char)('a' + (i * 7 + i / 26) % 26);
-	result = must_alloc(NULL, opt.result + 1);
-	memset(result, 'r', opt.result);
+	prepare_texts();
 
 	/* the loop watches the time itself; this is for what it cannot see, such as a name lookup */
 	signal(SIGALRM, on_alarm);

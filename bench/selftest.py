@@ -32,6 +32,7 @@ class Toy:
     silent_after: int = 0  # stop answering after so many commands
     refuse_add: int = 0  # refuse every so-many-th add
     corrupt: bool = False  # change a byte of each payload
+    shorten: bool = False  # leave out the last byte of each payload
     commands: int = 0
     serial: int = 0
     ids: set[bytes] = field(default_factory=set)
@@ -39,9 +40,12 @@ class Toy:
     queues: dict[bytes, list[deque[tuple[bytes, bytes]]]] = field(default_factory=dict)
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     low_leased: int = 0
+    sizes: list[int] = field(default_factory=list)
+    priorities: set[int] = field(default_factory=set)
 
     def put(self, name: bytes, job: bytes, payload: bytes, low: bool = False) -> None:
         """Adds a job; those of lower priority have a line of their own."""
+        self.sizes.append(len(payload))
         if job in self.ids:
             raise AssertionError("an id came twice")
         self.ids.add(job)
@@ -61,7 +65,9 @@ class Toy:
                     job, payload = line.popleft()
                     self.leased.add(job)
                     if self.corrupt:
-                        payload = b"#" + payload[1:]
+                        payload = payload[:-1] + b"#"
+                    if self.shorten:
+                        payload = payload[:-1]
                     return job, payload
             left = end - asyncio.get_running_loop().time()
             if left <= 0:
@@ -101,12 +107,14 @@ class Toy:
                 _, job, name, ttr, ttl, size, *flags = line
                 payload = (await reader.readexactly(int(size) + 2))[:-2]
                 assert UUID4.fullmatch(job) and int(ttr) == 60000 and int(ttl) == 600000
-                assert flags in ([], [b"-priority=-1"])
+                assert flags == [] or (len(flags) == 1 and flags[0].startswith(b"-priority="))
                 self.serial += 1
                 if self.refuse_add and self.serial % self.refuse_add == 0:
                     yield b"-SERVER-ERROR Disk full\r\n"
                     continue
-                self.put(name, job, payload, bool(flags))
+                priority = int(flags[0].partition(b"=")[2]) if flags else 0
+                self.priorities.add(priority)
+                self.put(name, job, payload, priority < 0)
                 yield b"+OK\r\n"
             elif line[0] == b"lease":
                 got = await self.take(line[1], int(line[2]) / 1e3)
@@ -137,6 +145,7 @@ class Toy:
                 yield b"WATCHING 1\r\n"
             elif line[0] == b"put":
                 payload = (await reader.readexactly(int(line[4]) + 2))[:-2]
+                self.priorities.add(int(line[1]) - 1000)
                 self.serial += 1
                 self.put(used, b"%d" % self.serial, payload, line[1] == b"2000")
                 yield b"INSERTED %d\r\n" % self.serial
@@ -263,6 +272,31 @@ async def test_sizes(load: str) -> None:
         expect(f"payload {size}", status == 0 and result["jobs"] == 12, (status, result, err))
 
 
+async def test_mixed_sizes(load: str) -> None:
+    """Of every job another size, the ends of the range among them, and every priority."""
+    for protocol in ("workq", "beanstalkd", "redis"):
+        many = [] if protocol == "redis" else ["--priorities", "5"]
+        for mode in ("cycle", "split"):
+            toy = Toy(protocol, 9)
+            args = ["-c", "4", "-d", "7", "--jobs", "600", "--sizes", "3-40", "--mode", mode]
+            status, result, err = await with_toy(load, toy, *args, *many)
+            fine = status == 0 and result["jobs"] == 600 and not err and not toy.leased
+            fine = fine and (result["payload_min"], result["payload"]) == (3, 40)
+            expect(f"mixed {protocol} {mode}", fine, (status, result, err))
+            expect("all sizes", set(toy.sizes) == set(range(3, 41)), sorted(set(toy.sizes)))
+            wanted = set(range(5)) if many else set()
+            expect("all priorities", toy.priorities == wanted, toy.priorities)
+        for fault in ({"corrupt": True}, {"shorten": True}):
+            args = ["-c", "2", "--jobs", "30", "--sizes", "7-2000"]
+            status, result, err = await with_toy(load, Toy(protocol, **fault), *args)
+            fine = status == 4 and "payload" in result["first_error"]
+            expect(f"mixed {protocol} {fault}", fine, (status, result, err))
+    toy = Toy()
+    args = ["-c", "2", "--jobs", "20", "--preload", "100", "--sizes", "1-9", "--priorities", "3"]
+    status, result, err = await with_toy(load, toy, *args)
+    expect("a mixed preload waits", status == 0 and toy.low_leased == 0, (status, result, err))
+
+
 async def test_time(load: str) -> None:
     """--seconds and --warmup."""
     for mode in ("cycle", "split", "add"):
@@ -298,7 +332,7 @@ async def test_faults(load: str) -> None:
 
 async def main(load: str) -> None:
     """All of it."""
-    for test in (test_modes, test_preload, test_sizes, test_time, test_faults):
+    for test in (test_modes, test_preload, test_sizes, test_mixed_sizes, test_time, test_faults):
         await test(load)
         print(f"{test.__name__}: ok")
 

@@ -40,8 +40,8 @@ ERRORS: Final[dict[str, frozenset[bytes]]] = {
 }
 PLAIN: Final = frozenset(("add", "schedule", "complete", "fail", "delete", "ping", "quit"))
 
-#: The commands that wait, and which of their arguments tells how long.
-WAITING: Final = {"lease": 0, "run": 3, "result": 1}
+#: The commands that wait.
+WAITING: Final = frozenset(("lease", "run", "result"))
 JOB_KEYS: Final = [
     b"name", b"ttr", b"ttl", b"payload-size", b"payload", b"max-attempts", b"attempts",
     b"max-fails", b"fails", b"priority", b"state", b"created",

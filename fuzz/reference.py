@@ -249,13 +249,15 @@ def _arguments(
     priority = options.get("priority", 0)
     more = (priority, options.get("max-attempts", 0), options.get("max-fails", 0))
     if name == "add":
-        return values[0], values[1], (values[2], values[3], *more)
+        return values[0], (values[1], (values[2], values[3], *more))
     if name == "schedule":
-        return values[0], values[1], values[4], (values[2], values[3], *more)
+        return values[0], (values[1], values[4], (values[2], values[3], *more))
     if name == "run":
-        return values[0], values[1], (values[2], 0, priority, 0, 0), values[3]
+        return values[0], (values[1], (values[2], 0, priority, 0, 0), values[3])
     if name == "lease":
         return ((tuple(dict.fromkeys(values[:-1])), values[-1]),)
+    if fields[:1] == ["id"]:
+        return values[0], tuple(values[1:])
     return tuple(values)
 
 

@@ -3,11 +3,18 @@
 - WorkqError
   - Refusal: a request that is answered with an error; the client's fault, the connection lives on
   - SettingError: a setting that cannot be used; the operator's fault, the server does not start
+    - SettingErrors: several of these
   - ListenError: an address that cannot be listened on
   - LogError: the command log has failed; the server ends
+  - DirectoryError: a directory that cannot be used for the command log; the server does not start
+    - CorruptionError: something in it that was safe once is damaged
+  - GoLogError: a log of the original server cannot be imported as it is; nothing was imported
+  - MissingExtra: what was asked for needs an optional package that is not installed
 
 A programmer's error is an assertion, never one of these.
 """
+
+from collections.abc import Sequence
 
 
 class WorkqError(Exception):
@@ -46,6 +53,21 @@ class SettingError(WorkqError):
         return f"{self.setting}: {self.problem}"
 
 
+class SettingErrors(SettingError):
+    """Several settings have a name or a value that cannot be used.
+
+    Args:
+        errors: one for each mistake.
+    """
+
+    def __init__(self, errors: Sequence[SettingError]) -> None:
+        super().__init__(errors[0].setting, errors[0].problem)
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+
 class ListenError(WorkqError):
     """An address cannot be listened on.
 
@@ -76,3 +98,76 @@ class LogError(WorkqError):
 
     def __str__(self) -> str:
         return f"the command log has failed: {self.reason}"
+
+
+class GoLogError(WorkqError):
+    """A command log of the original server cannot be imported as it is.
+
+    Args:
+        path: the file, or the directory, as the user would name it.
+        offset: the byte of the file at which the trouble begins; None if it is not about bytes.
+        problem: what is wrong there.
+    """
+
+    def __init__(self, path: str, offset: int | None, problem: str) -> None:
+        super().__init__(path, offset, problem)
+        self.path = path
+        self.offset = offset
+        self.problem = problem
+
+    def __str__(self) -> str:
+        where = self.path if self.offset is None else f"{self.path}, byte {self.offset}"
+        return f"{where}: {self.problem}"
+
+
+class MissingExtra(WorkqError):
+    """What was asked for needs a package that is not installed, because most need it never.
+
+    Args:
+        purpose: what cannot be done without it.
+        extra: the name of our extra that brings it.
+    """
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(purpose, extra)
+        self.purpose = purpose
+        self.extra = extra
+
+    def __str__(self) -> str:
+        install = f"pip install 'workq[{self.extra}]'"
+        return f"{self.purpose} needs a package that is not installed: {install}"
+
+
+class DirectoryError(WorkqError):
+    """A directory cannot be used for the command log.
+
+    Args:
+        path: of the directory, or of a file in it.
+        problem: why, and what to do about it.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+class CorruptionError(DirectoryError):
+    """Something in a command log that was safe once is damaged.
+
+    Args:
+        path: of the file.
+        offset: where in it, in bytes.
+        problem: what is wrong.
+    """
+
+    def __init__(self, path: str, offset: int, problem: str) -> None:
+        super().__init__(path, problem)
+        self.args = (path, offset, problem)
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return f"{self.path}, byte {self.offset}: {self.problem}"

@@ -72,9 +72,10 @@ CASCADES_PER_TURN_MAX = 4000
 #: Waiters for results that are answered in one turn: a job may have as many as there are clients.
 ANSWERS_PER_TURN_MAX = 200
 
-#: Names of queues that come and go, taken in per turn; and how many of a wait's names cost as much
-#: as a request.
-NAMES_PER_TURN_MAX = 500
+#: Names of queues that come and go, taken in per turn: more than the requests and deadlines of a
+#: turn can make come and go, or who looks at whole queues would wait for as long as many do. And
+#: how many of a wait's names cost as much as a request.
+NAMES_PER_TURN_MAX = 1000
 NAMES_LIKE_A_REQUEST = 16
 
 #: A turn that takes longer is counted: everybody has waited for it.
@@ -95,6 +96,15 @@ INPUT_BYTES_MAX = 2 * BLOCK_BYTES_MAX
 #: A request starts only while the replies a session has not taken are fewer bytes than this.
 UNSENT_BYTES_MAX = 1024 * 1024
 
+#: Replies of all connections together that wait until the log is safe enough: at so many the
+#: server does nothing that makes more, until the log has come on.
+HELD_BYTES_MAX = 64 * 1024 * 1024
+
+#: Replies of all connections together that were sent and not taken, kept for clients that do not
+#: keep up (who leaves more than 64 KiB, as the event loop counts): at more, who has not caught up
+#: for longest is cut off.
+UNTAKEN_BYTES_MAX = 256 * 1024 * 1024
+
 #: A connection that has ended and takes nothing of its last replies for so long is cut.
 END_STALLED_MS = 10_000
 
@@ -105,6 +115,22 @@ REFUSED_LINGERING_MAX = 32
 #: error on its way, and how much is read of it.
 LINGER_MS = 1000
 LINGER_BYTES_MAX = 16 * 1024 * 1024
+
+#: Connections the system holds until they are accepted: a crowd that comes at once, while a turn is
+#: on, is not turned away.
+BACKLOG_CONNECTIONS_MAX = 1024
+
+#: Descriptors that are not clients': listeners, log, standard streams, libraries.
+OWN_DESCRIPTORS = 64
+
+#: A TCP client that has been silent for so long is asked by the system whether it is still there,
+#: then so often; when it has not answered so many times, its connection ends: ten minutes in all. A
+#: machine that lost its power or its network tells nobody, and its waits would be given jobs.
+#: (What is sent and not acknowledged the system gives up after about fifteen minutes by itself;
+#: `TCP_USER_TIMEOUT` could shorten that, but would end clients that live and do not read as well.)
+KEEPALIVE_IDLE_MS = 300_000
+KEEPALIVE_INTERVAL_MS = 60_000
+KEEPALIVE_PROBES_MAX = 5
 
 # --- memory ---------------------------------------------------------------------------------
 
@@ -124,6 +150,18 @@ KNOWN_LINE_BYTES_MAX = 256
 #: million ids takes 29 ms to grow, one of four thousand 0.1 ms. A power of two.
 DICT_SPLIT = 256
 
+#: Jobs in a piece of a queue's order: what comes and goes in the middle moves half of one. And
+#: priorities in a group of them that is counted together.
+CHUNK_JOBS_MAX = 512
+GROUP_RUNS_MAX = 512
+
+#: Priorities of a queue kept for their next job when they have none: making one costs ten times
+#: what using it does.
+EMPTY_RUNS_MAX = 16
+
+#: New objects after which they are looked through for cycles: one or two milliseconds of work.
+YOUNG_OBJECTS_MAX = 5_000
+
 #: What a job takes in memory beside payload and result, measured at a million of them; what
 #: `max-memory` counts for each.
 JOB_BYTES = 448
@@ -134,6 +172,56 @@ QUEUE_BYTES = 900
 #: Results may exceed `max-memory` by one part in so many: what was accepted can still be finished
 #: when nothing more is accepted.
 RESULT_RESERVE_DIVISOR = 8
+
+# --- settings, log lines, systemd -----------------------------------------------------------
+
+#: A file of settings is read whole before it is understood. This is a hundred times what one
+#: that names every setting needs, and keeps a path gone wrong from filling the memory.
+SETTINGS_FILE_BYTES_MAX = 1024 * 1024
+
+#: Values of one setting that may be given several times.
+SETTING_VALUES_MAX = 64
+
+#: How long a server that holds a Unix socket may take to be found out.
+PROBE_MS = 1000
+
+#: What is shown of one field of a log line: a name of 255 bytes fits, a payload does not flood the
+#: log. Of a message: ours are short, those of libraries may tell of objects. Of a traceback, its
+#: end: deep ones shorten themselves.
+LOG_FIELD_CHARACTERS_MAX = 1024
+LOG_MESSAGE_CHARACTERS_MAX = 4096
+LOG_EXCEPTION_CHARACTERS_MAX = 16 * 1024
+
+#: How long telling systemd may hold the server up. A socket that is full this long belongs to a
+#: system in trouble, and the next word goes there soon anyway.
+NOTIFY_MS = 100
+
+#: A status for systemd is a line that people read.
+NOTIFY_STATUS_CHARACTERS_MAX = 200
+
+# --- the command log ------------------------------------------------------------------------
+
+#: A turn's commit is split into frames of so many records or bytes, but never within the records
+#: of one command: what is hashed and written at once, and lost together.
+FRAME_RECORDS_MAX = 1000
+FRAME_SPLIT_BYTES = 1024 * 1024
+
+#: The body of a frame. What says that it is longer is no frame.
+FRAME_BODY_BYTES_MAX = 16 * 1024 * 1024
+
+#: Frames up to this size are hashed and written on the event loop: 150 µs at the most. Longer
+#: ones go through a thread.
+FRAME_BYTES_ON_LOOP_MAX = 64 * 1024
+
+#: Smaller segments are raised to this: each costs a file, two syncs and a rename.
+SEGMENT_BYTES_MIN = 4096
+
+#: How far the last entry of a log may be ahead of the wall clock: a machine that woke with a clock
+#: of long ago must not go on from the future unasked.
+CLOCK_BEHIND_MS_MAX = 3_600_000
+
+#: How often a long start says how far it is.
+PROGRESS_MS = 2000
 
 # --- what an operator can turn --------------------------------------------------------------
 

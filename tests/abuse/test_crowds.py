@@ -11,18 +11,8 @@ import time
 import pytest
 
 from tests.bounds.conftest import inspected
-from tests.bounds.program import (
-    MIB,
-    OK,
-    TIMEOUT,
-    Program,
-    add,
-    complete,
-    job_id,
-    result,
-    told,
-    until,
-)
+from tests.bounds.program import Program, until
+from tests.talk import MIB, OK, TIMEOUT, add, complete, job_id, result, told
 
 #: What a request of a good client may take while others misbehave, on a machine that is busy too.
 PATIENCE_S = 2.0

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from tests.talk import MIB, OK, Side
 from workq.limits import Bounds
 from workq.server.ring import Ring
 
@@ -35,44 +35,6 @@ ENVIRONMENT = {
 #: No test here takes longer unless something hangs.
 PATIENCE_SECONDS = 20
 
-OK = "+OK\r\n"
-TIMEOUT = "-TIMEOUT\r\n"
-NOT_FOUND = "-NOT-FOUND\r\n"
-OUT_OF_MEMORY = "-SERVER-ERROR Out of memory\r\n"
-SHUTTING_DOWN = "-SERVER-ERROR Shutting down\r\n"
-MIB = 1024 * 1024
-
-
-def job_id(number: int = 1) -> str:
-    """The id of a test's n-th job."""
-    return f"00000000-0000-4000-8000-{number:012x}"
-
-
-def add(number: int, name: str = "q", payload: str = "x", flags: str = "") -> str:
-    """A request that adds a test's n-th job."""
-    head = f"add {job_id(number)} {name} 60000 600000 {len(payload)}{flags}"
-    return f"{head}\r\n{payload}\r\n"
-
-
-def run(number: int, name: str = "q", payload: str = "x", wait_ms: int = 60_000) -> str:
-    """A request that runs a test's n-th job."""
-    return f"run {job_id(number)} {name} 60000 {wait_ms} {len(payload)}\r\n{payload}\r\n"
-
-
-def complete(number: int, result: str = "") -> str:
-    """A request that completes a test's n-th job."""
-    return f"complete {job_id(number)} {len(result)}\r\n{result}\r\n"
-
-
-def told(number: int, name: str = "q", payload: str = "x") -> str:
-    """The reply that hands out a test's n-th job."""
-    return f"+OK 1\r\n{job_id(number)} {name} 60000 {len(payload)}\r\n{payload}\r\n"
-
-
-def result(number: int, text: str = "", success: int = 1) -> str:
-    """The reply that tells the result of a test's n-th job."""
-    return f"+OK 1\r\n{job_id(number)} {success} {len(text)}\r\n{text}\r\n"
-
 
 def until(holds: Callable[[], Any], what: str = "") -> None:
     """Ask again and again until something is so; asking should take a little time itself."""
@@ -82,15 +44,8 @@ def until(holds: Callable[[], Any], what: str = "") -> None:
         time.sleep(0.001)
 
 
-class Peer:
-    """The client's side of a connection: nothing is read unasked.
-
-    Args:
-        sock: the socket.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+class Peer(Side):
+    """The client's side of a connection: nothing is read unasked."""
 
     def send(self, text: str) -> None:
         """Send all of a text."""
@@ -119,6 +74,13 @@ class Peer:
             data += piece
         return data.decode("latin-1")
 
+    def line(self) -> str:
+        """Read a line; return it without its end."""
+        text = ""
+        while not text.endswith("\r\n"):
+            text += self.read(1)
+        return text[:-2]
+
     def expect(self, text: str) -> None:
         """Read a text, and nothing else."""
         assert self.read(len(text)) == text
@@ -134,19 +96,6 @@ class Peer:
         while piece := self.sock.recv(MIB):
             data += piece
         return data.decode("latin-1")
-
-    def shut(self) -> None:
-        """Half-close."""
-        self.sock.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Close."""
-        self.sock.close()
-
-    def reset(self) -> None:
-        """Close with a reset."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
 
 
 class Listener:
@@ -183,12 +132,9 @@ class Listener:
 
     def stats(self, peer: Peer) -> dict[str, int]:
         """What `stats` tells to a peer."""
-        peer.send("stats\r\n")
-        text = peer.read(5)
-        assert text == "+OK 1"
-        while not re.search(r"input-bytes \d+\r\n\Z", text):
-            text += peer.read(1)
-        pairs = (line.split(" ", 1) for line in text.splitlines()[3:])
+        peer.ask("stats\r\n", "+OK 1\r\n")
+        count = int(peer.line().split(" ")[1])
+        pairs = [peer.line().split(" ", 1) for _ in range(count)]
         return {key: int(value) for key, value in pairs if key != "version"}
 
     def hang_up(self) -> None:

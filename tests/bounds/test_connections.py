@@ -5,19 +5,8 @@ import time
 
 import pytest
 
-from tests.bounds.program import (
-    MIB,
-    OK,
-    OUT_OF_MEMORY,
-    TIMEOUT,
-    Inside,
-    add,
-    complete,
-    job_id,
-    result,
-    told,
-    until,
-)
+from tests.bounds.program import Inside, until
+from tests.talk import MIB, OK, OUT_OF_MEMORY, TIMEOUT, add, complete, job_id, result, told
 from workq.limits import INPUT_BYTES_MAX, UNSENT_BYTES_MAX
 
 TOO_MANY = "-SERVER-ERROR Too many connections\r\n"

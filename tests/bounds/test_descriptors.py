@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.bounds.program import OK, until
+from tests.bounds.program import until
+from tests.talk import OK
 
 TOO_MANY = "-SERVER-ERROR Too many connections\r\n"
 

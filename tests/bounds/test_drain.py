@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.bounds.program import (
+from tests.bounds.program import until
+from tests.talk import (
     NOT_FOUND,
     OK,
     SHUTTING_DOWN,
@@ -17,7 +18,6 @@ from tests.bounds.program import (
     result,
     run,
     told,
-    until,
 )
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bounds.program import ENVIRONMENT, OK, PATIENCE_SECONDS, SERVER, Peer
+from tests.bounds.program import ENVIRONMENT, PATIENCE_SECONDS, SERVER, Peer, until
+from tests.talk import OK
+from workq.limits import KEEPALIVE_IDLE_MS
 
 
 @pytest.fixture
@@ -62,6 +64,28 @@ def test_tcp_and_unix_clients_meet(start, path):
     server.peer().ask("lease meeting 0\r\n", "-TIMEOUT\r\n")
     shown = "+OK 1\r\nmeeting 2\r\nready-len 0\r\nscheduled-len 0\r\n"
     ask(path, "inspect queue meeting\r\n", shown)
+
+
+def timer(port):
+    """The kind of timer that the kernel runs for the server's end of a connection to a port, and
+    its time left: fields of /proc/net/tcp. The kind is 2 where it is to ask whether a silent client
+    is there, 0 where there is none."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[2].endswith(f":{port:04X}"):
+            kind, left = fields[5].split(":")
+            return int(kind, 16), int(left, 16) / os.sysconf("SC_CLK_TCK")
+    raise AssertionError(f"no connection to {port}")
+
+
+def test_the_system_watches_over_silent_clients(server):
+    """What the listening socket was told holds for those it has accepted."""
+    peer = server.peer()
+    peer.ask("ping\r\n", OK)
+    port = peer.sock.getsockname()[1]
+    until(lambda: timer(port)[0] == 2)  # once the reply is acknowledged
+    _, left_s = timer(port)
+    assert KEEPALIVE_IDLE_MS / 1000 - PATIENCE_SECONDS <= left_s <= KEEPALIVE_IDLE_MS / 1000
 
 
 def test_the_socket_of_a_server_that_was_killed_is_replaced(start, path):

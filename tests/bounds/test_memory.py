@@ -3,7 +3,7 @@ all else goes on."""
 
 import pytest
 
-from tests.bounds.program import (
+from tests.talk import (
     MIB,
     NOT_FOUND,
     OK,

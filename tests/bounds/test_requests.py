@@ -3,7 +3,7 @@ cannot be followed. What is just within it works."""
 
 import pytest
 
-from tests.bounds.program import MIB, NOT_FOUND, OK, TIMEOUT, add, complete, job_id, result, told
+from tests.talk import MIB, NOT_FOUND, OK, TIMEOUT, add, complete, job_id, result, told
 from workq.limits import (
     BLOCK_BYTES_MAX,
     BLOCK_DISCARD_BYTES_MAX,

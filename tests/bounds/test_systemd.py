@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.bounds.program import OK
+from tests.talk import OK
 
 
 @pytest.fixture

@@ -155,3 +155,26 @@ def test_the_end_of_a_client_does_not_hide_the_end_of_its_job():
     client.shut()
     rig.settle()
     assert client.take() == "-NOT-FOUND\r\n"
+
+
+def test_a_turn_makes_no_more_deadlines_than_it_can_fire():
+    """Or whoever looks at whole queues would wait for as long as others go on."""
+    rig = Rig()
+    clients = rig.clients(10)
+    number = 0
+    for turn in range(30):
+        time = f"2030-01-01T00:00:00.{5 * turn + 25:03}Z"
+        for client in clients:
+            while client.session.reader.pending < 3000:
+                number += 1
+                client.put(f"schedule {job_id(number)} s 1 25 {time} 1\r\nx\r\n")
+        rig.now_ms += 5
+        rig.turn()
+    assert not rig.engine.behind
+    assert rig.engine.evicted > 1000
+    client = rig.client()
+    client.put("lease empty 0\r\n")
+    for _ in range(3):
+        rig.now_ms += 5
+        rig.turn()
+    assert client.take() == "-TIMEOUT\r\n"

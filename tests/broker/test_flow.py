@@ -4,7 +4,13 @@ import pytest
 
 from tests.broker.harness import Rig, add, complete, job_id, run, told
 from workq.broker.session import CLOSE, LINGER, STAY
-from workq.limits import INPUT_BYTES_MAX, INPUT_BYTES_PAUSE, UNSENT_BYTES_MAX
+from workq.limits import (
+    HELD_BYTES_MAX,
+    INPUT_BYTES_MAX,
+    INPUT_BYTES_PAUSE,
+    UNSENT_BYTES_MAX,
+    Bounds,
+)
 
 OK = "+OK\r\n"
 TIMEOUT = "-TIMEOUT\r\n"
@@ -185,3 +191,67 @@ def test_what_is_sent_behind_quit_is_thrown_away():
     for _ in range(10):
         client.say("ping\r\n" * 10_000)
     assert client.session.reader.pending < INPUT_BYTES_PAUSE
+
+
+def test_who_is_cut_off_for_its_input_is_counted_by_the_reason():
+    """Too much of its own, or too much of all."""
+    rig = Rig(bounds=Bounds(input_bytes_max=INPUT_BYTES_MAX + 1000))
+    rig.client().say("lease q 9000\r\n" + "x" * (INPUT_BYTES_MAX + 1))
+    assert (rig.gauge("cut-for-input"), rig.gauge("cut-for-memory")) == (1, 0)
+    for _ in range(2):
+        rig.client().say("lease q 9000\r\n" + "x" * INPUT_BYTES_MAX)
+    assert (rig.gauge("cut-for-input"), rig.gauge("cut-for-memory")) == (1, 1)
+
+
+# --- replies that wait for the log ----------------------------------------------------------
+
+
+def held_up(rig):
+    """Let one client after the other ask for a megabyte until the log is too far behind; return
+    them."""
+    rig.client().say(add(1, payload="x" * MIB))
+    clients = rig.clients(HELD_BYTES_MAX // MIB + 10)
+    for client in clients:
+        client.say(f"inspect job {job_id(1)}\r\n")
+    return clients
+
+
+def test_what_waits_for_the_log_is_bounded_for_all_clients_together():
+    """Then no request starts, and nothing turns in vain, until the log has come on."""
+    rig = Rig(safe=False)
+    clients = held_up(rig)
+    assert HELD_BYTES_MAX <= rig.gauge("unsent-bytes") < HELD_BYTES_MAX + 2 * MIB
+    last = rig.client()
+    last.put(add(2))
+    rig.turn()
+    assert rig.broker.next_ms() > rig.now_ms + 1000
+    assert rig.engine.find(job_id(2).encode()) is None
+    rig.sync()
+    assert rig.broker.next_ms() == rig.now_ms
+    rig.settle()
+    rig.sync()
+    assert all(client.take().startswith("+OK 1\r\n") for client in clients)
+    assert last.take() == OK
+    assert rig.gauge("unsent-bytes") == 0
+
+
+def test_while_too_much_waits_for_the_log_time_goes_on_and_nobody_is_told_of_it():
+    """Leases end; who waits for the job or for a result gets it when the log has come on."""
+    rig = Rig(safe=False)
+    worker, waiter, asker, caller = rig.clients(4)
+    caller.say(add(2, "r", options="1000 60000"))
+    worker.say("lease r 0\r\n")
+    waiter.say("lease r 20000\r\n")
+    asker.say("lease s 500\r\n")
+    held_up(rig)
+    rig.advance(1000)
+    job = rig.engine.find(job_id(2).encode())
+    assert job is not None
+    assert job.lease is None
+    assert waiter.session.waiter is not None
+    rig.sync()
+    rig.settle()
+    rig.sync()
+    assert waiter.take() == told(2, "r", ttr_ms=1000)
+    assert asker.take() == TIMEOUT
+    assert worker.take() == told(2, "r", ttr_ms=1000)

@@ -242,3 +242,19 @@ def test_known_names_are_as_in_the_model(steps):
                 ]
         assert names.listed(0, 100) == sorted([*model.used, *model.idle])
         assert len(names) == len(model.used) + len(model.idle)
+
+
+def test_names_that_come_and_go_are_taken_in_as_fast():
+    """What is to be taken in does not pile up, however long it goes on."""
+    rig = Rig()
+    clients = rig.clients(10)
+    number = 0
+    for _ in range(50):
+        for client in clients:
+            for _ in range(35):
+                number += 1
+                client.put(add(number, f"n{number}", options="1 100"))
+        rig.now_ms += 5
+        rig.turn()
+    assert rig.engine.evicted > 5000
+    assert rig.broker.names.pending == 0

@@ -4,7 +4,7 @@ import pytest
 
 from tests.broker.harness import Rig, add, complete, told
 from workq.broker.session import LINGER
-from workq.limits import Bounds
+from workq.limits import INPUT_BYTES_MAX, Bounds
 
 OK = "+OK\r\n"
 HALF = "add 00000000-0000-4000-8000-000000000001 q 1000 60000 5\r\nhe"
@@ -116,3 +116,86 @@ def test_a_flood_behind_a_wait_counts_too():
     other.say(add(1) + complete(2))
     rig.settle()
     assert rig.gauge("input-bytes") == 0
+
+
+@pytest.mark.parametrize("how", ["shut", "refused", "timeout", "server", "too much", "of all"])
+def test_the_input_of_an_ended_session_counts_no_more(how):
+    """From its end on, not only once its connection is gone. Found by fuzzing: others got `Out of
+    memory` for it."""
+    rig = Rig(safe=False, bounds=Bounds(input_bytes_max=INPUT_BYTES_MAX))
+    rig.client().say(add(9))  # not safe, and so no end leaves
+    client = rig.client()
+    client.say("lease q2 60000\r\n" + HALF if how == "too much" or how == "of all" else HALF)
+    assert rig.gauge("input-bytes") == len(HALF)
+    if how == "shut":
+        client.shut()
+    elif how == "refused":
+        client.put("y\r\nadd 1\r\n")
+    elif how == "timeout":
+        rig.advance(60_000)
+    elif how == "server":
+        rig.broker.end()
+    elif how == "too much":
+        client.put("x" * INPUT_BYTES_MAX)
+    elif how == "of all":
+        client.put("x" * (INPUT_BYTES_MAX - len(HALF)))
+        client.put("x")
+    if how not in ("server", "of all"):
+        rig.settle()
+    assert client.session.ending
+    assert not client.session.lost
+    assert rig.gauge("input-bytes") == 0
+
+
+def test_a_client_whose_request_waits_to_be_executed_is_not_idle():
+    """It has asked; that it does not take its replies is another matter. Found by fuzzing."""
+    rig = Rig(bounds=Bounds(idle_timeout_ms=5000))
+    client = rig.client()
+    rig.broker.stall(client.session, True)
+    client.say("ping\r\n")
+    rig.advance(60_000)
+    assert client.take() == ""
+    rig.broker.stall(client.session, False)
+    rig.settle()
+    assert client.take() == OK
+    rig.advance(4999)
+    assert client.take() == ""
+    rig.advance(1)
+    assert client.take() == "-CLIENT-ERROR Idle timeout\r\n"
+
+
+def test_a_client_that_asks_in_its_last_millisecond_is_not_idle():
+    """However late the turn comes in which that is seen."""
+    rig = Rig(bounds=Bounds(idle_timeout_ms=5000))
+    client = rig.client()
+    rig.settle()
+    rig.now_ms += 6000
+    client.say("ping\r\n")
+    assert client.take() == OK
+    rig.advance(4999)
+    assert client.take() == ""
+    rig.advance(1)
+    assert client.take() == "-CLIENT-ERROR Idle timeout\r\n"
+
+
+def test_a_client_that_reads_nothing_and_asks_nothing_is_idle():
+    """Whatever was sent to it."""
+    rig = Rig(bounds=Bounds(idle_timeout_ms=5000))
+    client = rig.client()
+    client.say("ping\r\n")
+    rig.broker.stall(client.session, True)
+    rig.advance(5000)
+    assert client.take() == OK + "-CLIENT-ERROR Idle timeout\r\n"
+
+
+def test_those_who_take_too_long_are_counted_by_kind():
+    """Each once."""
+    rig = Rig(bounds=Bounds(idle_timeout_ms=100_000))
+    slow, slower, silent = rig.clients(3)
+    slow.say("pi")
+    slower.say(HALF)
+    silent.say("ping\r\n")
+    rig.advance(99_999)
+    assert (rig.gauge("request-timeouts"), rig.gauge("idle-timeouts")) == (2, 0)
+    rig.advance(100_000)
+    assert (rig.gauge("request-timeouts"), rig.gauge("idle-timeouts")) == (2, 1)

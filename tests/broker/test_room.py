@@ -22,7 +22,7 @@ def test_without_bounds_everything_fits():
     """As in the original."""
     room = Room(Bounds(), holding(3), Waiting())
     assert room.refuses_job(10**12) is None
-    assert room.has_for_result(10**12)
+    assert room.refuses_result(10**12) is None
 
 
 def test_so_many_jobs_fit_and_no_more():
@@ -43,8 +43,9 @@ def test_a_result_may_take_an_eighth_more():
     memory_bytes_max = 2 * FULL + QUEUE_BYTES
     room = Room(Bounds(memory_bytes_max=memory_bytes_max), holding(2), Waiting())
     assert room.refuses_job(0) == OUT_OF_MEMORY
-    assert room.has_for_result(memory_bytes_max // 8)
-    assert not room.has_for_result(memory_bytes_max // 8 + 1)
+    assert room.refuses_result(memory_bytes_max // 8) is None
+    assert room.refuses_result(memory_bytes_max // 8 + 1) == OUT_OF_MEMORY
+    assert room.refused == 2
 
 
 def test_so_many_places_in_lines_are_given():
@@ -53,4 +54,6 @@ def test_so_many_places_in_lines_are_given():
     waiting.names = WAITED_NAMES_MAX - 3
     room = Room(Bounds(), holding(0), waiting)
     assert room.refuses_wait(3) is None
+    assert room.refused == 0
     assert room.refuses_wait(4) == OUT_OF_MEMORY
+    assert room.refused == 1

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.broker.harness import Rig, add, complete, job_id, result, run, told
+from tests.broker.harness import Client, Rig, add, complete, job_id, result, run, told
+from workq.limits import ANSWERS_PER_TURN_MAX, REPLY_BYTES_PER_TURN_MAX
 
 TIMEOUT = "-TIMEOUT\r\n"
 
@@ -75,3 +76,81 @@ def test_results_of_foreground_jobs_use_up_no_turn_for_good():
         caller.say(run(number))
         worker.say("lease q 0\r\n" + complete(number, "r" * 1024 * 1024))
         assert caller.take() == result(number, "r" * 1024 * 1024)
+
+
+# --- results are told in portions -----------------------------------------------------------
+
+
+def askers(rig, count, number=1):
+    """So many clients that wait for the result of a job."""
+    clients = rig.clients(count)
+    for client in clients:
+        client.put(f"result {job_id(number)} 60000\r\n")
+    rig.settle()
+    return clients
+
+
+def portions(rig, clients, expected):
+    """Have turns until all have what is expected; return how many were answered in each."""
+    counts = []
+    heard: set[Client] = set()
+    while len(heard) < len(clients):
+        rig.turn()
+        now = {client for client in clients if client.take() == expected}
+        assert not now & heard, "a result is told twice"
+        heard |= now
+        counts.append(len(now))
+        assert len(counts) < 100, "somebody is forgotten"
+    return counts
+
+
+def test_a_result_is_told_to_so_many_in_a_turn_and_nobody_is_forgotten():
+    """Others are served meanwhile, in every turn."""
+    rig = Rig()
+    worker, other = rig.clients(2)
+    worker.say(add(1))
+    clients = askers(rig, 3 * ANSWERS_PER_TURN_MAX + 50)
+    worker.take()
+    worker.put(complete(1))
+    counts = portions(rig, clients, result(1))
+    assert counts == [ANSWERS_PER_TURN_MAX] * 3 + [50]
+    assert other.ask("ping\r\n") == worker.take() == "+OK\r\n"
+    assert rig.gauge("waiting") == 0
+    assert rig.broker.next_ms() > rig.now_ms
+
+
+def test_a_large_result_is_told_to_few_in_a_turn():
+    """By its bytes; a foreground job is gone at once, its result is told all the same."""
+    rig = Rig()
+    caller, worker = rig.clients(2)
+    large = "r" * 1024 * 1024
+    caller.say(run(1, wait_ms=60_000))
+    clients = [caller, *askers(rig, 20)]
+    worker.say("lease q 0\r\n")
+    worker.put(complete(1, large))
+    counts = portions(rig, clients, result(1, large))
+    most = REPLY_BYTES_PER_TURN_MAX // len(large)
+    assert max(counts) <= most
+    assert sum(counts) == 21
+    assert rig.engine.size == 0
+
+
+def test_between_portions_clients_may_come_to_their_end():
+    """Who is lost is told nothing; whose wait ends, or who half-closes, hears the result."""
+    rig = Rig()
+    worker = rig.client()
+    worker.say(add(1))
+    clients = askers(rig, 3 * ANSWERS_PER_TURN_MAX)
+    worker.put(complete(1))
+    rig.turn()
+    lost, shut = clients[-1], clients[-2]
+    assert lost.take() == shut.take() == ""
+    lost.lose()
+    shut.shut()
+    rig.now_ms += 60_000
+    assert sum(portions(rig, clients[ANSWERS_PER_TURN_MAX:-1], result(1))) == (
+        2 * ANSWERS_PER_TURN_MAX - 1
+    )
+    rig.settle()
+    assert lost.take() == ""
+    assert rig.gauge("waiting") == 0

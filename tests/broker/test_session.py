@@ -427,3 +427,21 @@ def test_nothing_is_left_of_clients_whose_replies_were_held():
     rig.sync()
     assert sessions_alive() == before
     assert ready(rig) == 19
+
+
+def test_leases_in_replies_that_bounced_are_given_back_when_the_connection_is_lost():
+    """Those that arrived before are not, nor is any attempt counted that nobody heard of."""
+    rig = Rig()
+    worker, other = rig.clients(2)
+    worker.say(add(1) + add(2) + add(3) + "lease q 0\r\n")
+    worker.take()
+    worker.put("lease q 0\r\nlease q 0\r\n")
+    rig.broker.turn(rig.now_ms, rig.offset_ms)
+    for session, data, _ in rig.broker.release():
+        assert data.decode() == told(2) + told(3)
+        rig.broker.bounced(session)
+    rig.turn()  # one more before the loop tells that the connection is lost
+    worker.lose()
+    rig.settle()
+    assert other.ask("lease q 0\r\n" * 3) == told(2) + told(3) + "-TIMEOUT\r\n"
+    assert [attempts(rig, number)[0] for number in (1, 2, 3)] == [1, 1, 1]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from workq import __version__
-from workq.cli.server import BAD_SETTING, CANNOT_START, FAILED, STOPPED
+from workq.cli.server import BAD_SETTING, CANNOT_START, FAILED, LOG_FAILED, STOPPED
 
 SERVER = Path(sys.executable).with_name("workq-server")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("WORKQ_")}
@@ -165,12 +165,9 @@ def test_a_flag_is_written_in_four_ways(start, arguments):
     assert one.asked("ping\r\n") == "+OK\r\n"
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_several_addresses_are_all_listened_on(start):
     """IPv6 among them, shown in brackets."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("no IPv6 here")
     one = start("--listen", "[::1]:0", "--listen", "127.0.0.1:0", addresses=2)
     assert one.listening[0].startswith("[::1]:")
     assert one.listening[1].startswith("127.0.0.1:")
@@ -268,7 +265,7 @@ def test_every_exit_status_is_documented():
     """In the table of docs/settings.md."""
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     told = set(map(int, re.findall(r"^\| (\d+) \|", page, re.MULTILINE)))
-    assert told == {STOPPED, FAILED, BAD_SETTING, CANNOT_START}
+    assert told == {STOPPED, FAILED, BAD_SETTING, CANNOT_START, LOG_FAILED}
 
 
 def test_a_refused_connection_is_in_the_log(start):

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.commands.harness import Server, job_id
-from workq.commands import COMMANDS, TABLE
+from workq.commands import COMMANDS
 from workq.wire import replies
+from workq.wire.grammar import Table
 
 #: Requests that are refused, for whatever reason; each names the queue `unheard`.
 REFUSED = [
@@ -94,7 +95,7 @@ def test_every_command_can_be_called_by_its_name() -> None:
     """A family by two words; no name is used twice."""
     for command in COMMANDS:
         first, _, second = command.name.encode().partition(b" ")
-        entry = TABLE.entries[first]
+        entry = Table(COMMANDS).entries[first]
         assert (entry[second] if isinstance(entry, dict) else entry) is command
 
     assert len({command.name for command in COMMANDS}) == len(COMMANDS)

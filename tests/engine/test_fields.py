@@ -1,11 +1,12 @@
-"""The table of what is state, against the objects that have it."""
+"""The tables of what is state, against the objects that have it."""
 
 import pytest
 
 from tests.engine.making import UNFINISHED, job_in, running
 from workq.engine import dump, fields
 from workq.engine.engine import Engine
-from workq.engine.job import Job
+from workq.engine.job import Job, Lease, Schedule
+from workq.engine.queue import Queue
 
 KINDS = {fields.DURABLE, fields.DERIVED, fields.VOLATILE}
 
@@ -15,10 +16,24 @@ def named(table: dict[str, str], kind: str) -> set[str]:
     return {name for name, its_kind in table.items() if its_kind == kind}
 
 
-def test_the_table_names_every_field_of_a_job():
-    """Those it has as a timer too, and nothing else."""
-    slots = [slot for cls in Job.__mro__ for slot in getattr(cls, "__slots__", ())]
-    assert sorted(fields.JOB) == sorted(slots)
+def slots(kind: type) -> list[str]:
+    """The fields of a class and of what it inherits from."""
+    return sorted(slot for cls in kind.__mro__ for slot in getattr(cls, "__slots__", ()))
+
+
+@pytest.mark.parametrize(
+    "kind, table",
+    [
+        (Job, fields.JOB),
+        (Lease, fields.LEASE),
+        (Schedule, fields.SCHEDULE),
+        (Queue, fields.QUEUE),
+    ],
+)
+def test_a_table_names_every_field(kind, table):
+    """Those that a job, a lease and a schedule have as timers too, and nothing else."""
+    assert sorted(table) == slots(kind)
+    assert kind.__dictoffset__ == 0, "it has fields without slots"
 
 
 def test_the_table_names_every_field_of_the_engine():
@@ -28,7 +43,8 @@ def test_the_table_names_every_field_of_the_engine():
 
 def test_there_are_three_kinds():
     """A field is of one of them."""
-    assert set(fields.JOB.values()) | set(fields.STATE.values()) == KINDS
+    tables = (fields.JOB, fields.LEASE, fields.SCHEDULE, fields.QUEUE, fields.STATE)
+    assert {kind for table in tables for kind in table.values()} == KINDS
 
 
 @pytest.mark.parametrize("situation", UNFINISHED)
@@ -39,6 +55,24 @@ def test_a_dump_shows_what_is_durable(situation):
     shown = dump.durable(engine)
     assert set(shown) == named(fields.STATE, fields.DURABLE)
     assert set(shown["jobs"][0]) == named(fields.JOB, fields.DURABLE)
+
+
+def test_a_dump_shows_of_a_lease_what_is_durable():
+    """Its token and its deadline; its job is the one that shows it."""
+    engine = running()
+    lease = job_in(engine, "leased").lease
+    assert lease is not None
+    (shown,) = dump.durable(engine)["jobs"]
+    assert shown["lease"] == [lease.token, lease.at_ms]
+    assert named(fields.LEASE, fields.DURABLE) == {"job", "token", "at_ms"}
+
+
+def test_the_rest_shows_of_a_queue_what_is_derived():
+    """Each of these fields, by the name that they stand under."""
+    engine = running()
+    job_in(engine, "ready")
+    (shown,) = dump.rest(engine)["queues"].values()
+    assert {"name", *shown} == named(fields.QUEUE, fields.DERIVED)
 
 
 def test_the_rest_shows_what_is_derived():

@@ -1,6 +1,7 @@
 """The order of a queue against a sorted list."""
 
 import random
+from itertools import islice
 from unittest import mock
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from workq.engine import queue as queue_module
 from workq.engine.job import Options
-from workq.engine.queue import CHUNK_MAX, EMPTY_RUNS_MAX, Order, Queue, Run
+from workq.engine.queue import Order, Queue, Run
+from workq.limits import CHUNK_JOBS_MAX, EMPTY_RUNS_MAX, GROUP_RUNS_MAX
 
 
 class Item:
@@ -34,13 +36,26 @@ def check_chunks(run: Run[Item], chunk_max: int) -> None:
     assert sum(len(chunk) for chunk in run._chunks) == run.size
 
 
+def check_groups(order: Order[Item], group_max: int) -> None:
+    """Every priority stands in its group, no group is empty or too long, and each counts right."""
+    groups, runs = order._groups, order._runs
+    if groups is None:
+        assert len(runs) < 2
+        return
+    assert [key for group in groups for key in group.keys] == sorted(runs)
+    for group in groups:
+        assert 0 < len(group.keys) <= group_max
+        assert group.size == sum(runs[key].size for key in group.keys)
+        assert all(runs[key].group is group for key in group.keys)
+
+
 @given(
     due=st.lists(st.integers(0, 5), max_size=60),
     removals=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=60),
 )
 def test_a_run_is_a_sorted_list(due, removals):
     """Chunks of four: whatever comes and goes, the order is due time, then arrival."""
-    with mock.patch.object(queue_module, "CHUNK_MAX", 4):
+    with mock.patch.object(queue_module, "CHUNK_JOBS_MAX", 4):
         run: Run[Item] = Run()
         inside: list[Item] = []
         removals_at = dict(removals)
@@ -65,7 +80,10 @@ def test_an_order_is_a_sorted_list(data):
             max_size=50,
         )
     )
-    with mock.patch.multiple(queue_module, CHUNK_MAX=3, EMPTY_RUNS_MAX=1):
+    with (
+        mock.patch.multiple(queue_module, CHUNK_JOBS_MAX=3, EMPTY_RUNS_MAX=1),
+        mock.patch.object(queue_module, "GROUP_RUNS_MAX", 2),
+    ):
         order: Order[Item] = Order()
         inside: list[Item] = []
         for number, (priority, due_ms) in enumerate(acts):
@@ -80,6 +98,7 @@ def test_an_order_is_a_sorted_list(data):
             assert order.first() is (expected[0] if expected else None)
             offset = data.draw(st.integers(0, len(expected) + 1))
             assert list(order.from_offset(offset)) == expected[offset:]
+            check_groups(order, 2)
 
 
 def test_a_long_run_is_a_sorted_list():
@@ -87,15 +106,24 @@ def test_a_long_run_is_a_sorted_list():
     chance = random.Random(7)
     run: Run[Item] = Run()
     inside: list[Item] = []
-    for number in range(CHUNK_MAX * 8):
-        item = Item(chance.choice([number, chance.randrange(CHUNK_MAX * 8)]), number)
+    for number in range(CHUNK_JOBS_MAX * 8):
+        item = Item(chance.choice([number, chance.randrange(CHUNK_JOBS_MAX * 8)]), number)
         run.add(item)
         inside.append(item)
         if chance.random() < 0.3:
             run.remove(inside.pop(chance.randrange(len(inside))))
-    check_chunks(run, CHUNK_MAX)
+    check_chunks(run, CHUNK_JOBS_MAX)
     expected = sorted_items(inside)
-    for offset in (0, 1, CHUNK_MAX - 1, CHUNK_MAX, CHUNK_MAX + 1, run.size - 1, run.size, 10**6):
+    for offset in (
+        0,
+        1,
+        CHUNK_JOBS_MAX - 1,
+        CHUNK_JOBS_MAX,
+        CHUNK_JOBS_MAX + 1,
+        run.size - 1,
+        run.size,
+        10**6,
+    ):
         assert list(run.from_offset(offset)) == expected[offset:]
     chance.shuffle(inside)
     while inside:
@@ -108,9 +136,14 @@ def test_a_long_run_is_a_sorted_list():
 def test_jobs_that_come_in_order_fill_their_chunks(rises):
     """So a job takes eight bytes in its queue, not sixteen, whether due times or arrivals rise."""
     run: Run[Item] = Run()
-    for number in range(CHUNK_MAX * 3 + 1):
+    for number in range(CHUNK_JOBS_MAX * 3 + 1):
         run.add(Item(number, number * rises))
-    assert [len(chunk) for chunk in run._chunks] == [CHUNK_MAX, CHUNK_MAX, CHUNK_MAX, 1]
+    assert [len(chunk) for chunk in run._chunks] == [
+        CHUNK_JOBS_MAX,
+        CHUNK_JOBS_MAX,
+        CHUNK_JOBS_MAX,
+        1,
+    ]
 
 
 def test_many_priorities_and_many_jobs_are_a_sorted_list():
@@ -126,6 +159,30 @@ def test_many_priorities_and_many_jobs_are_a_sorted_list():
         order.remove(head)
     assert order.first() is None
     assert order.size == 0
+
+
+def test_a_list_from_the_middle_passes_over_groups_of_priorities():
+    """So its cost is bounded: of 100,000 priorities it looks at those of one group."""
+    looked_at = 0
+
+    class Counted(dict[int, Run[Item]]):
+        def __getitem__(self, key: int) -> Run[Item]:
+            nonlocal looked_at
+            looked_at += 1
+            return super().__getitem__(key)
+
+    order: Order[Item] = Order()
+    items = [Item(0, number, -number) for number in range(100_000)]
+    for item in items:
+        order.add(item)
+    check_groups(order, GROUP_RUNS_MAX)
+    assert order._groups is not None
+    assert len(order._groups) <= 2 * len(items) / GROUP_RUNS_MAX
+    order._runs = Counted(order._runs)
+    for offset in (0, 50_000, 99_900):
+        looked_at = 0
+        assert list(islice(order.from_offset(offset), 100)) == items[offset : offset + 100]
+        assert looked_at <= GROUP_RUNS_MAX + 100
 
 
 def test_empty_priorities_are_kept_for_a_few_only():

@@ -5,7 +5,7 @@ import re
 import msgpack
 
 from tests.engine.making import added, job_in, later, running
-from workq.engine import transitions
+from workq.engine import dump, transitions
 from workq.engine.engine import Engine
 from workq.engine.job import Options
 from workq.engine.state import APPLY
@@ -21,6 +21,8 @@ NUMBERS = {
     7: "expired",
     8: "deleted",
     9: "started",
+    10: "restored",
+    11: "counters",
 }
 REASONS = {"TIMED_OUT": 1, "FAILURE": 2, "GIVEN_BACK": 3}
 
@@ -46,6 +48,10 @@ def documented() -> dict[str, list[str]]:
     found = re.findall(r"^- ([A-Z]+): (.+?)\.(?: |$)", text.replace("\n  ", " "), re.MULTILINE)
     table = {name.lower(): fields.split(", ") for name, fields in found}
     table["started"] = table["added"]
+    table["restored"] = [
+        *table["added"],
+        *["state", "attempts", "fails", "timeouts", "token", "deadline_ms", "result"],
+    ]
     return table
 
 
@@ -74,7 +80,16 @@ def test_every_type_is_documented_with_its_fields():
 def test_the_engine_writes_every_durable_type():
     """This holds the helper of the tests here."""
     kinds = {transition[0] for transition in every_transition().commit}
-    assert kinds == set(transitions.NAMES) - {transitions.STARTED}
+    assert kinds == set(transitions.SERVING) - {transitions.STARTED}
+
+
+def test_what_a_snapshot_is_made_of_has_the_documented_fields():
+    """The other types are met in it, and nowhere else."""
+    table = documented()
+    found = list(dump.records(every_transition()))
+    assert {record[0] for record in found} == set(transitions.NAMES) - set(transitions.SERVING)
+    for record in found:
+        assert len(record) == 1 + len(table[transitions.NAMES[record[0]]])
 
 
 def test_every_transition_survives_packing():

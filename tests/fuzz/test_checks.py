@@ -11,6 +11,7 @@ from fuzz import broker, reader
 from fuzz.words import IDS, RUN, STREAM_BYTES_MAX, WORDS, contract, expand
 from workq.broker.broker import Broker
 from workq.broker.gate import Gate
+from workq.broker.patience import Patience
 from workq.broker.session import Session
 from workq.engine.engine import Engine
 from workq.engine.job import Job
@@ -57,9 +58,9 @@ def test_a_reply_that_leaves_too_early_is_found(monkeypatch: Patch) -> None:
     """The gate lets everything pass although the log lags."""
 
     def make(release: Any) -> Any:
-        def wrong(gate: Gate) -> Any:
+        def wrong(gate: Gate, spoken: list[Session]) -> Any:
             gate.safe = gate.appended
-            return release(gate)
+            return release(gate, spoken)
 
         return wrong
 
@@ -73,17 +74,66 @@ def test_a_reply_that_leaves_too_early_is_found(monkeypatch: Patch) -> None:
 def test_a_lost_reply_is_found(monkeypatch: Patch) -> None:
     """Every ping is executed, and no reply comes of it."""
 
-    def make(hold: Any) -> Any:
-        def wrong(gate: Gate, session: Session) -> None:
-            session.replies.clear()
-            hold(gate, session)
+    def make(release: Any) -> Any:
+        def wrong(gate: Gate, spoken: list[Session]) -> Any:
+            for session in spoken:
+                session.replies.clear()
+            return release(gate, spoken)
 
         return wrong
 
     program = said(b"ping\r\n")
     broker.check(program)
-    broken(monkeypatch, Gate, "hold", make)
+    broken(monkeypatch, Gate, "release", make)
     with pytest.raises(AssertionError):
+        broker.check(program)
+
+
+def test_input_of_an_ended_session_that_stays_counted_is_found(monkeypatch: Patch) -> None:
+    """What was kept of it is let go, and nobody tells."""
+    program = bytes.fromhex("00030e")
+    broker.check(program)
+    monkeypatch.setattr(Patience, "forget", lambda patience, session: session.unset())
+    with pytest.raises(AssertionError, match="input is counted"):
+        broker.check(program)
+
+
+def test_a_request_that_waits_while_its_client_is_told_to_be_idle_is_found(
+    monkeypatch: Patch,
+) -> None:
+    """The client takes no replies, so its request is not executed; it is timed all the same."""
+
+    def make(look_at: Any) -> Any:
+        def wrong(patience: Patience, session: Session, now_ms: int, heard: bool) -> Any:
+            stalled, session.stalled = session.stalled, False
+            error = look_at(patience, session, now_ms, heard)
+            session.stalled = stalled
+            return error
+
+        return wrong
+
+    program = bytes.fromhex("ad08000f0a08")
+    broker.check(program)
+    broken(monkeypatch, Patience, "look_at", make)
+    with pytest.raises(AssertionError, match="an idle client that asks"):
+        broker.check(program)
+
+
+def test_replies_that_are_held_and_not_counted_are_found(monkeypatch: Patch) -> None:
+    """The log lags, and the gate believes that it holds nothing."""
+
+    def make(release: Any) -> Any:
+        def wrong(gate: Gate, spoken: list[Session]) -> Any:
+            sends = release(gate, spoken)
+            gate.held_bytes = 0
+            return sends
+
+        return wrong
+
+    program = said(add(0), after=step("log", 1))
+    broker.check(program)
+    broken(monkeypatch, Gate, "release", make)
+    with pytest.raises(AssertionError, match="not counted"):
         broker.check(program)
 
 

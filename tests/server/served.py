@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import uvloop
 
+from tests.talk import Side
 from workq.server.ring import Ring
 
 #: No test here takes longer unless something hangs.
@@ -23,28 +23,13 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
-def job_id(number: int = 1) -> str:
-    """The id of a test's n-th job."""
-    return f"00000000-0000-4000-8000-{number:012x}"
-
-
-def add(number: int, name: str = "q", payload: str = "x") -> str:
-    """A request that adds a test's n-th job."""
-    return f"add {job_id(number)} {name} 60000 600000 {len(payload)}\r\n{payload}\r\n"
-
-
-def told(number: int, name: str = "q", payload: str = "x") -> str:
-    """The reply that hands out a test's n-th job."""
-    return f"+OK 1\r\n{job_id(number)} {name} 60000 {len(payload)}\r\n{payload}\r\n"
-
-
 async def until(holds: Callable[[], Any]) -> None:
     """Let the loop turn until something is so."""
     while not holds():  # noqa: ASYNC110 - nothing in the server tells of it
         await asyncio.sleep(0)
 
 
-class Peer:
+class Peer(Side):
     """The client's side of a connection, on a bare socket: nothing is read unasked.
 
     Args:
@@ -53,8 +38,8 @@ class Peer:
     """
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
+        super().__init__(sock)
         self.server = server
-        self.sock = sock
         self._loop = asyncio.get_running_loop()
 
     async def send(self, text: str) -> None:
@@ -80,19 +65,6 @@ class Peer:
         while piece := await self._loop.sock_recv(self.sock, 65536):
             data += piece
         return data.decode("latin-1")
-
-    def shut(self) -> None:
-        """Half-close."""
-        self.sock.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Close."""
-        self.sock.close()
-
-    def reset(self) -> None:
-        """Close with a reset."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
 
 
 class Server:

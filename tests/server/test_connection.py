@@ -4,8 +4,9 @@ import asyncio
 import gc
 import weakref
 
-from tests.server.served import add, job_id, told, until
-from workq.limits import INPUT_BYTES_PAUSE
+from tests.server.served import until
+from tests.talk import add, job_id, told
+from workq.limits import END_STALLED_MS, INPUT_BYTES_PAUSE
 from workq.server import connection as module
 from workq.server.ring import Ring
 
@@ -18,11 +19,13 @@ class Noting(asyncio.Transport):
 
     Attributes:
         done: what was asked of it.
+        kept_bytes: what of it has not gone out.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.done: list[bytes | str] = []
+        self.kept_bytes = 0
         self._closing = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -41,8 +44,8 @@ class Noting(asyncio.Transport):
         self._closing = True
 
     def get_write_buffer_size(self) -> int:
-        """Everything goes out at once."""
-        return 0
+        """Everything goes out at once, unless a test says else."""
+        return self.kept_bytes
 
     def abort(self) -> None:
         """Note the sudden end."""
@@ -206,6 +209,82 @@ def test_a_connection_that_is_lost_with_a_lease_unsent_gives_it_back():
         one.connection_lost(ConnectionResetError())
         await settled()
         assert (transport.done, heard.done) == ([], [OK + told(1).encode()])
+
+    connected(body)
+
+
+class Later:
+    """What a loop was asked to do later; a test lets the time pass.
+
+    Args:
+        loop: the loop; it does none of it by itself.
+    """
+
+    def __init__(self, loop, monkeypatch):
+        self._calls = []
+        self._now_s = 0
+        monkeypatch.setattr(loop, "call_later", self._note)
+
+    def _note(self, delay_s, call, *arguments):
+        self._calls.append((self._now_s + delay_s, call, arguments))
+
+    def pass_time(self, seconds):
+        """Do what falls into so many seconds."""
+        self._now_s += seconds
+        due = [call for call in self._calls if call[0] <= self._now_s]
+        self._calls = [call for call in self._calls if call[0] > self._now_s]
+        for _, call, arguments in due:
+            call(*arguments)
+
+
+def test_a_connection_that_takes_nothing_of_its_last_replies_is_cut(monkeypatch):
+    """After ten seconds in which nothing went out; its descriptor would be lost for ever."""
+
+    async def body(ring, one, transport):
+        later = Later(asyncio.get_running_loop(), monkeypatch)
+        transport.kept_bytes = 1000
+        one.data_received(b"ping\r\n")
+        one.eof_received()
+        await settled()
+        assert transport.done == [OK, "close"]
+        later.pass_time(END_STALLED_MS / 1000 - 0.001)
+        assert transport.done == [OK, "close"]
+        later.pass_time(0.001)
+        assert transport.done == [OK, "close", "abort"]
+
+    connected(body)
+
+
+def test_a_connection_that_takes_its_last_replies_slowly_is_not_cut(monkeypatch):
+    """As long as something goes out every ten seconds."""
+
+    async def body(ring, one, transport):
+        later = Later(asyncio.get_running_loop(), monkeypatch)
+        transport.kept_bytes = 1000
+        one.data_received(b"GET / HTTP/1.1\r\n\r\n")
+        await settled()
+        for _ in range(20):
+            transport.kept_bytes -= 1
+            later.pass_time(END_STALLED_MS / 1000)
+        assert transport.done == ["close"]
+        one.connection_lost(None)  # all has gone out
+        later.pass_time(END_STALLED_MS / 1000)
+        assert transport.done == ["close"]
+
+    connected(body)
+
+
+def test_what_a_transport_keeps_for_its_client_is_known():
+    """From when it says that it is full until it has room again, or is gone."""
+
+    async def body(ring, one, transport):
+        one.pause_writing()
+        assert list(ring.untaken.connections) == [one]
+        one.resume_writing()
+        assert not ring.untaken.connections
+        one.pause_writing()
+        one.connection_lost(None)
+        assert not ring.untaken.connections
 
     connected(body)
 

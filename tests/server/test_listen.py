@@ -5,9 +5,8 @@ import socket
 import pytest
 
 from workq.errors import ListenError, SettingError
+from workq.limits import KEEPALIVE_IDLE_MS, KEEPALIVE_INTERVAL_MS, KEEPALIVE_PROBES_MAX
 from workq.server.listen import SocketFile, TcpAddress, UnixAddress, bind, check_reach, read_address
-
-HAS_IPV6 = socket.has_ipv6
 
 
 @pytest.fixture
@@ -124,16 +123,28 @@ def test_the_whole_loopback_net_may_be_listened_on(bound):
     assert one.getsockname()[0] == "127.1.2.3"
 
 
-@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")
+@pytest.mark.usefixtures("ipv6")
 def test_an_ipv6_address_takes_ipv6_only(bound):
     """So that an IPv4 one of the same port can stand beside it."""
-    try:
-        (one,) = bound("[::1]:0")
-    except ListenError:
-        pytest.skip("no IPv6 here")
+    (one,) = bound("[::1]:0")
     assert one.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
     (other,) = bound(f"127.0.0.1:{one.getsockname()[1]}")
     assert other.getsockname()[1] == one.getsockname()[1]
+
+
+def test_a_silent_client_is_asked_whether_it_is_there(bound):
+    """By the system, on every connection that is accepted; what is sent unread has its own end."""
+    (listener,) = bound("127.0.0.1:0")
+    listener.listen()
+    with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [accepted.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [
+            KEEPALIVE_IDLE_MS // 1000,
+            KEEPALIVE_INTERVAL_MS // 1000,
+            KEEPALIVE_PROBES_MAX,
+        ]
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:0", "[::]:0", ":0"])

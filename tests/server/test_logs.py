@@ -17,6 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workq.limits import (
+    LOG_EXCEPTION_CHARACTERS_MAX,
+    LOG_FIELD_CHARACTERS_MAX,
+    LOG_MESSAGE_CHARACTERS_MAX,
+)
 from workq.server import logs
 from workq.server.logs import HumanFormatter, JsonFormatter, get_logger
 
@@ -225,20 +230,20 @@ def test_the_lines_in_the_documentation_are_right(form: str) -> None:
 def test_a_long_value_is_cut() -> None:
     """A payload does not flood the log."""
     value = entry("m", text="x" * 5000, data=b"y" * 5000)
-    assert value["text"] == "x" * logs.FIELD_CHARACTERS_MAX + "…"
-    assert value["data"] == "y" * logs.FIELD_CHARACTERS_MAX + "…"
+    assert value["text"] == "x" * LOG_FIELD_CHARACTERS_MAX + "…"
+    assert value["data"] == "y" * LOG_FIELD_CHARACTERS_MAX + "…"
 
 
 def test_a_long_message_is_cut() -> None:
     """So are messages of libraries that tell of large objects."""
-    assert entry("m" * 10_000)["message"] == "m" * logs.MESSAGE_CHARACTERS_MAX
+    assert entry("m" * 10_000)["message"] == "m" * LOG_MESSAGE_CHARACTERS_MAX
 
 
 def test_a_long_exception_keeps_its_end() -> None:
     """The end says what went wrong."""
     text = entry("m", ValueError("x" * 100_000 + "end"))["exception"]
     assert isinstance(text, str)
-    assert len(text) == logs.EXCEPTION_CHARACTERS_MAX
+    assert len(text) == LOG_EXCEPTION_CHARACTERS_MAX
     assert text.endswith("xend")
 
 
@@ -321,6 +326,11 @@ def test_a_file_gets_no_colours(file: io.FileIO, lines: Lines) -> None:
 
 PROGRAM = """
 import sys
+from workq.limits import (
+    LOG_EXCEPTION_CHARACTERS_MAX,
+    LOG_FIELD_CHARACTERS_MAX,
+    LOG_MESSAGE_CHARACTERS_MAX,
+)
 from workq.server import logs
 logs.set_up("auto", "info", {})
 log = logs.get_logger("workq.x")

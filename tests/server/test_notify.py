@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workq.server.notify import STATUS_CHARACTERS_MAX, Notifier, watchdog_interval_ms
+from workq.limits import NOTIFY_STATUS_CHARACTERS_MAX
+from workq.server.notify import Notifier, watchdog_interval_ms
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_status_cannot_say_more_than_a_status(system: socket.socket, notifier:
     assert notifier.stopping("a\nREADY=1\r" + "x" * 1000)
     said = system.recv(5000)
     assert said.startswith(b"STOPPING=1\nSTATUS=a READY=1 xxx")
-    assert len(said) == len("STOPPING=1\nSTATUS=") + STATUS_CHARACTERS_MAX
+    assert len(said) == len("STOPPING=1\nSTATUS=") + NOTIFY_STATUS_CHARACTERS_MAX
 
 
 def test_a_socket_may_be_abstract() -> None:

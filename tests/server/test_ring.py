@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.server.served import LOOPS, add, job_id, serve, told, until
+from tests.server.served import LOOPS, serve, until
+from tests.talk import add, job_id, told
 from workq.limits import INPUT_BYTES_MAX, UNSENT_BYTES_MAX
 from workq.server import connection, ring
 

@@ -3,11 +3,24 @@
 import asyncio
 import logging
 
+from workq.limits import OWN_DESCRIPTORS, Bounds
 from workq.server import service
 from workq.server.listen import UnixAddress
 from workq.server.notify import Notifier
 from workq.server.ring import Ring
 from workq.server.settings import load
+
+
+def test_without_settings_the_bounds_are_those_of_the_limits():
+    """Each setting turns the bound that it names, and its default is the one with a reason."""
+    assert service.bounds(load([], {}), 20_000) == Bounds()
+
+
+def test_connections_leave_the_server_its_own_descriptors(caplog):
+    """Fewer clients than asked for, and a line that says why."""
+    bounds = service.bounds(load(["--max-connections", "500"], {}), 500)
+    assert bounds.connections_max == 500 - OWN_DESCRIPTORS
+    assert "raise the limit of open files" in caplog.text
 
 
 def test_a_turn_that_fails_ends_the_server(monkeypatch, caplog, tmp_path):
@@ -22,9 +35,9 @@ def test_a_turn_that_fails_ends_the_server(monkeypatch, caplog, tmp_path):
     caplog.set_level(logging.INFO, "workq")
     address = UnixAddress("s")
 
-    ended_well = asyncio.run(service.serve(load([], {}), [address], Notifier({})))
+    failure = asyncio.run(service.serve(load([], {}), [address], Notifier({})))
 
-    assert not ended_well
+    assert isinstance(failure, RuntimeError)
     assert not (tmp_path / "s").exists()
     last = caplog.records[-1]
     assert (last.levelname, last.getMessage()) == ("ERROR", "the server has failed")

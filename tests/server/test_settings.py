@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workq import limits
 from workq.errors import SettingError
+from workq.limits import BLOCK_BYTES_MAX, SETTINGS_FILE_BYTES_MAX
 from workq.server import kinds, settings
 from workq.server.kinds import Boolean, Quantity
 from workq.server.settings import SETTINGS, Setting, Settings, describe, load
@@ -89,10 +89,9 @@ def test_a_setting_is_explained_by_one_sentence(setting: Setting) -> None:
     assert not settings._OF_KUBERNETES.fullmatch(setting.variable)
 
 
-def test_defaults_agree_with_the_limits() -> None:
-    """What stands in workq/limits.py too stands there alike."""
-    assert load([], {}).max_line_bytes == limits.LINE_BYTES_MAX
-    assert load([], {}).max_half_received_bytes >= 2 * limits.BLOCK_BYTES_MAX
+def test_the_half_received_blocks_of_two_clients_fit_by_default() -> None:
+    """Or nobody could send the largest block beside another who does."""
+    assert load([], {}).max_half_received_bytes >= 2 * BLOCK_BYTES_MAX
 
 
 # --- flags ----------------------------------------------------------------------------------
@@ -430,7 +429,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_who_named_it(tmp_path: Path) 
 
 def test_a_file_has_a_bound() -> None:
     """A path that names something endless does not fill the memory."""
-    said = f"--config: /dev/zero has more than {settings.FILE_BYTES_MAX} bytes"
+    said = f"--config: /dev/zero has more than {SETTINGS_FILE_BYTES_MAX} bytes"
     assert refused(["--config", "/dev/zero"]) == said
 
 
@@ -481,7 +480,7 @@ def test_check_config_tells_value_and_source_of_each_setting() -> None:
     assert rows[0] == ["setting", "value", "from"]
     assert ["max-jobs", "5", "flag -max-jobs"] in rows
     assert ["config", "none", "default"] in rows
-    acts = {"check-config", "version", "help"}
+    acts = {"accept-clock", "check-config", "version", "help"}
     assert [row[0] for row in rows[1:]] == [one.name for one in SETTINGS if one.name not in acts]
 
 
@@ -507,7 +506,9 @@ def test_the_documentation_has_the_table_of_the_code() -> None:
 
 def test_the_documentation_names_no_setting_that_is_not_there() -> None:
     """Flags and variables anywhere in its text are known."""
-    prose = PAGE.replace(block("## Errors"), "")
+    prose = PAGE.replace(block("told at once. With the file"), "").replace(
+        block("More examples:"), ""
+    )
     flags = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", prose))
     variables = set(re.findall(r"WORKQ_SERVER_[A-Z_]*[A-Z]", prose))
     ours = {name for name in variables if not settings._OF_KUBERNETES.fullmatch(name)}
@@ -539,7 +540,35 @@ def test_the_errors_of_the_documentation_are_right(written: Written) -> None:
         refused([], {"WORKQ_SERVER_LISTEN": "::1:9922"}),
         refused(["--listen", "0.0.0.0:9922"]),
     ]
-    assert block("## Errors").splitlines() == [f"workq-server: {one}" for one in said]
+    assert block("More examples:").splitlines() == [f"workq-server: {one}" for one in said]
+
+
+def test_the_mistakes_of_the_documentation_are_told_together(written: Written) -> None:
+    """A line for each, in the order of the sources."""
+    path = written(block("told at once. With the file"))
+    said = refused(["--config", path, "--max-jobs", "many"]).replace(path, PLACE)
+    shown = block("--max-jobs many --check-config` says").splitlines()
+    assert shown == [f"workq-server: {line}" for line in said.splitlines()]
+
+
+def test_mistakes_of_all_sources_are_told_together(written: Written) -> None:
+    """The unknown ones first, then what cannot be used; and each address that may not be."""
+    path = written('log = "jsn"\n[section]\n')
+    environ = {"WORKQ_SERVER_LOGS": "1", "WORKQ_SERVER_MAX_JOBS": "x"}
+    lines = refused(["--config", path, "--max-line", "1"], environ).splitlines()
+    assert [line.replace(path, PLACE).partition(" ")[0] for line in lines] == [
+        "WORKQ_SERVER_LOGS:", f"{PLACE}:", f"{PLACE}:", "WORKQ_SERVER_MAX_JOBS:", "--max-line:",
+    ]  # fmt: skip
+    both = refused(["--listen=0.0.0.0:1", "--listen", "[::]:2"]).splitlines()
+    assert [line.partition(" can be")[0] for line in both] == [
+        "--listen: 0.0.0.0:1", "--listen: [::]:2",
+    ]  # fmt: skip
+
+
+def test_a_setting_that_stands_twice_in_a_file_is_told_so(written: Written) -> None:
+    """TOML knows no last one that holds, and its reader says it in other words."""
+    said = refused(["--config", written("max-jobs = 1\nmax-jobs = 2\n")])
+    assert said.endswith("(at line 2, column 13); the setting stands there twice")
 
 
 def test_the_units_of_the_documentation_are_those_of_the_code() -> None:

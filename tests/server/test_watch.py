@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.harness import Server
 from workq.server.watch import EVENTS, Watch
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-QUIET = {"refused-connections": 0, "connections": 5, "long-turns": 0, "longest-turn-us": 900}
+QUIET = {
+    **{event.counter: 0 for event in EVENTS},
+    **{name: 7 for event in EVENTS for name in event.also},
+    "connections": 5,
+    "longest-turn-us": 900,
+}
 
 
 @pytest.fixture
@@ -44,6 +50,22 @@ def test_what_has_grown_is_one_line_with_how_much(told):
     assert told() == [("WARNING", "connections refused", {"count": 1_000_000, "connections": 9})]
 
 
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.counter)
+def test_every_event_is_told_with_its_fields(event, told):
+    """Once, when its counter has grown."""
+    watch = Watch()
+    watch.look(QUIET | {event.counter: 3}, True)
+    watch.look(QUIET | {event.counter: 3}, True)
+    fields = {name.replace("-", "_"): QUIET[name] for name in event.also}
+    assert [line[1:] for line in told()] == [(event.message, {"count": 3, **fields})]
+
+
+def test_every_counter_is_a_number_of_the_server():
+    """`stats` has it too, so that who has lost the log finds it."""
+    keys = {line.split(" ")[0] for line in Server().ask("stats").splitlines()}
+    assert {event.counter for event in EVENTS} <= keys
+
+
 def test_long_turns_are_told_with_the_longest(told):
     """Since the start, that is: no other is known."""
     Watch().look(QUIET | {"long-turns": 3, "longest-turn-us": 40_000}, True)
@@ -66,6 +88,8 @@ def test_every_event_is_documented():
     messages = set(re.findall(r"^\| `([^`]+)` \| (?:info|warning|error) \|", PAGE, re.MULTILINE))
     assert {event.message for event in EVENTS} <= messages
     source = Path(__file__).parents[2] / "workq" / "server"
-    for file in ("watch.py", "service.py"):
+    for file in ("watch.py", "service.py", "storage.py", "writer.py"):
         written = re.findall(r'_log\.\w+\(\s*f?"([^"{]+)', (source / file).read_text())
-        assert {text.strip() for text in written} <= {text.partition(" …")[0] for text in messages}
+        assert {text.strip().removesuffix(":") for text in written} <= {
+            text.partition(" …")[0].removesuffix(":") for text in messages
+        }

@@ -61,14 +61,14 @@ def test_a_stream_is_read_in_order() -> None:
     assert read([STREAM]) == [
         PING,
         PING,
-        ("complete", (ID.encode(), arguments["complete"])),
-        ("fail", (ID.encode(), arguments["fail"])),
-        ("fail", (ID.encode(), b"")),
+        ("complete", (ID.encode(), (), arguments["complete"])),
+        ("fail", (ID.encode(), (), arguments["fail"])),
+        ("fail", (ID.encode(), (), b"")),
         ("", replies.INVALID_ARGS),
         ("", replies.INVALID_ID),
         ("", replies.UNKNOWN_COMMAND),
         ("", replies.UNKNOWN_COMMAND),
-        ("delete", (ID.encode(),)),
+        ("delete", (ID.encode(), ())),
     ]
 
 

@@ -11,6 +11,8 @@ next. Nobody is overtaken: sessions take turns in the order in which their reque
 
 from __future__ import annotations
 
+from typing import Any
+
 from workq.broker.agenda import Agenda
 from workq.broker.gate import Gate, Send
 from workq.broker.names import KnownNames
@@ -29,6 +31,7 @@ from workq.engine.engine import Engine
 from workq.engine.job import LEASED, Job
 from workq.engine.transitions import Transition
 from workq.limits import (
+    HELD_BYTES_MAX,
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
     NAMES_LIKE_A_REQUEST,
@@ -84,6 +87,7 @@ class Broker:
         self._refused = 0
         self._refused_connections = 0
         self._refused_open = 0
+        self._cut = {replies.TOO_MUCH_INPUT: 0, replies.OUT_OF_MEMORY: 0}
         self._share = REQUESTS_PER_SESSION_AND_TURN_MAX
         self._reply_bytes = 0  # made by requests in this turn
         self._resumed: list[Session] = []
@@ -182,16 +186,17 @@ class Broker:
         """
         engine = self.engine
         engine.advance(now_ms, offset_ms)
-        self._serving.begin_turn()
-        if not engine.behind:
-            self._serving.end_waits()
-        for session in self._patience.ended(now_ms):
-            self._agenda.speak(session)
-        self._serve_sessions()
-        if self._busy:
-            self._look_at_busy()
-        if self.names.pending:
-            self.names.catch_up(NAMES_PER_TURN_MAX)
+        if self._gate.held_bytes < HELD_BYTES_MAX:
+            self._serving.begin_turn()
+            if not engine.behind:
+                self._serving.end_waits()
+            for session in self._patience.ended(now_ms):
+                self._agenda.speak(session)
+            self._serve_sessions()
+            if self._busy:
+                self._look_at_busy()
+            if self.names.pending:
+                self.names.catch_up(NAMES_PER_TURN_MAX)
         commit = engine.commit
         if commit:
             engine.commit = []
@@ -200,14 +205,9 @@ class Broker:
 
     def release(self) -> list[Send]:
         """What the ring shall send and close now, in order."""
-        gate = self._gate
         spoken = self._agenda.spoken
-        if spoken:
-            for session in spoken:
-                session.spoken = False
-                gate.hold(session)
-            spoken.clear()
-        sends = gate.release()
+        sends = self._gate.release(spoken)
+        spoken.clear()
         for session, _, _ in sends:
             if session.choked and session.unsent_bytes < UNSENT_BYTES_MAX:
                 session.choked = False
@@ -229,6 +229,8 @@ class Broker:
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
+        if self._gate.held_bytes >= HELD_BYTES_MAX:
+            return self.engine.next_ms()  # all else waits for the log
         if self._agenda.runnable or self.names.pending or self._serving.telling:
             return self.engine.now_ms
         return min(self.engine.next_ms(), self._waiting.soonest_ms, self._patience.soonest_ms)
@@ -309,40 +311,46 @@ class Broker:
         said_bytes = before_bytes = session.unsent_bytes
         stop_at = reader.at + REQUEST_BYTES_PER_TURN_MAX
         draining = self._draining
-        spent = requests = 0
-        spent_max = self._share + reader.effort
+        requests = 0
+        left = self._share
+        item: tuple[Command | None, Any] | None = session.asked
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = True
                 break
-            if spent + reader.effort >= spent_max or reader.at >= stop_at:
+            if left <= 0 or reader.at >= stop_at:
                 self._agenda.run_later(session)
                 break
-            item = session.asked or next_request()
             if item is None:
-                if session.eof:
-                    self._finish(session)
-                break
+                item = next_request()
+                if item is None:
+                    if session.eof:
+                        self._finish(session)
+                    break
+                if reader.effort:
+                    left -= reader.effort
+                    reader.effort = 0
             command, arguments = item
+            item = None
             requests += 1
             if command is None:
-                spent += REFUSAL_COST
+                left -= REFUSAL_COST
                 self._refuse(session, arguments)
                 if session.ending:
                     break
                 continue
+            left -= command.cost
             if command.overall:
-                if engine.behind or self.names.pending > NAMES_PER_TURN_MAX:
+                if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
                     requests -= 1
                     session.asked = command, arguments
                     self._agenda.run_later(session)
                     break
                 session.asked = None
-            spent += command.cost
             if draining and not command.closing:
                 said.append(replies.SHUTTING_DOWN)
                 continue
-            reply = command.execute(self, *arguments)
+            reply = command.execute(self, arguments)
             if isinstance(reply, bytes):
                 said.append(reply)
                 said_bytes += len(reply)
@@ -352,9 +360,11 @@ class Broker:
                 self._serving.settle()
             if session.ending or session.waiter is not None:
                 break
+            if reader.empty and not session.eof:
+                break  # what `next` would say too, and later
         self._requests += requests
         self._reply_bytes += said_bytes - before_bytes
-        return spent + reader.effort - spent_max + self._share
+        return self._share - left
 
     def _after(self, session: Session, heard: bool) -> None:
         """A session's share of the turn is over, and not all of its requests are answered."""
@@ -374,6 +384,8 @@ class Broker:
                 self._cut_off(session, error)
             elif self._draining:
                 self._close_if_idle(session)
+        if session.ending:
+            self._patience.forget(session)
         if session.replies or (session.ending and not session.ended):
             self._agenda.speak(session)
         if session.paused and self.reads_on(session):
@@ -415,7 +427,13 @@ class Broker:
             "requests": self._requests,
             "refused-requests": self._refused,
             "refused-connections": self._refused_connections,
+            "refused-for-memory": self.room.refused,
+            "request-timeouts": self._patience.request_timeouts,
+            "idle-timeouts": self._patience.idle_timeouts,
+            "cut-for-input": self._cut[replies.TOO_MUCH_INPUT],
+            "cut-for-memory": self._cut[replies.OUT_OF_MEMORY],
             "input-bytes": self._patience.input_bytes,
+            "unsent-bytes": self._gate.held_bytes,
         }
 
     # --- ends ---------------------------------------------------------------------------------
@@ -428,7 +446,9 @@ class Broker:
             if isinstance(waiter.wait, ResultWait) and waiter.wait.caller:
                 self.engine.delete(waiter.wait.job)
                 self._serving.settle()
+        self._cut[error] += 1
         session.end(LINGER, error)
+        self._patience.forget(session)
         self._agenda.speak(session)
 
     # --- shutting down ------------------------------------------------------------------------
@@ -453,6 +473,7 @@ class Broker:
                 self._serving.answer(waiter, replies.TIMEOUT)
             if not session.ending:
                 session.end(CLOSE)
+                self._patience.forget(session)
             if not session.ended:
                 self._agenda.speak(session)
 

@@ -8,6 +8,7 @@ those of a session never overtake one another.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from workq.broker.session import STAY, Session
@@ -23,28 +24,22 @@ class Gate:
     Attributes:
         appended: the position of the last commit handed to the log.
         safe: the last position that is as safe as the policy says.
+        held_bytes: of the replies that wait for the log, of all sessions.
     """
 
     def __init__(self) -> None:
         self.appended = 0
         self.safe = 0
+        self.held_bytes = 0
         self._delivering: list[Session] = []
         self._held: deque[tuple[int, Send, int]] = deque()
 
-    def hold(self, session: Session) -> None:
-        """Take over what a session has said in this turn."""
-        replies = session.replies
-        data = replies[0] if len(replies) == 1 else b"".join(replies)
-        replies.clear()
-        ending = session.ending
-        if ending != STAY:
-            session.ended = True
-        session.unsent_bytes += len(data)
-        self._held.append((self.appended, (session, data, ending), session.leases_told))
-        session.leases_told = 0
+    def release(self, spoken: Iterable[Session] = ()) -> list[Send]:
+        """What may leave now, in order; the leases in it count as delivered unless they bounce.
 
-    def release(self) -> list[Send]:
-        """What may leave now, in order; the leases in it count as delivered unless they bounce."""
+        Args:
+            spoken: the sessions that have said something since the last time, or have ended.
+        """
         held = self._held
         safe = self.safe
         sends: list[Send] = []
@@ -55,12 +50,37 @@ class Gate:
         while held and held[0][0] <= safe:
             _, send, leases = held.popleft()
             session = send[0]
-            session.unsent_bytes -= len(send[1])
+            size = len(send[1])
+            session.unsent_bytes -= size
+            self.held_bytes -= size
             if session.lost:
                 continue
             if leases:
-                session.delivering += session.undelivered[:leases]
-                self._delivering.append(session)
-                del session.undelivered[:leases]
+                self._deliver(session, leases)
             sends.append(send)
+        passes = not held and self.appended <= safe
+        for session in spoken:
+            session.spoken = False
+            replies = session.replies
+            data = replies[0] if len(replies) == 1 else b"".join(replies)
+            replies.clear()
+            ending = session.ending
+            if ending != STAY:
+                session.ended = True
+            leases = session.leases_told
+            session.leases_told = 0
+            if not passes:
+                session.unsent_bytes += len(data)
+                self.held_bytes += len(data)
+                held.append((self.appended, (session, data, ending), leases))
+            elif not session.lost:
+                if leases:
+                    self._deliver(session, leases)
+                sends.append((session, data, ending))
         return sends
+
+    def _deliver(self, session: Session, leases: int) -> None:
+        """The first so many leases of a session that are not delivered are being so."""
+        session.delivering += session.undelivered[:leases]
+        self._delivering.append(session)
+        del session.undelivered[:leases]

@@ -29,11 +29,13 @@ class KnownNames:
         self._waiting = waiting
         self._order: SortedList[bytes] = SortedList()
         self._idle: OrderedDict[bytes, None] = OrderedDict()  # newest last
+        self._mentioned: OrderedDict[bytes, None] = OrderedDict()
 
     @property
     def pending(self) -> int:
-        """How many queues and lines came and went that are not taken in yet."""
-        return len(self._engine.shifted) + len(self._waiting.shifted)
+        """How many queues and lines came and went, and names were mentioned, that are not taken
+        in yet."""
+        return len(self._engine.shifted) + len(self._waiting.shifted) + len(self._mentioned)
 
     def __contains__(self, name: bytes) -> bool:
         if name in self._engine.queues or name in self._waiting.lines:
@@ -48,8 +50,8 @@ class KnownNames:
     def mention(self, name: bytes) -> None:
         """Remember a name, as an accepted command named it."""
         if name not in self._engine.queues and name not in self._waiting.lines:
-            self.catch_up()  # or a name in use again could still count as idle
-            self._place(name)
+            self._mentioned[name] = None
+            self._mentioned.move_to_end(name)
 
     def listed(self, offset: int, limit: int) -> list[bytes]:
         """The known names in byte order, `limit` from `offset` on."""
@@ -59,12 +61,12 @@ class KnownNames:
         return [self._order[index] for index in range(offset, end)]
 
     def catch_up(self, names_max: int = -1) -> None:
-        """Take in which queues and lines came and went.
+        """Take in which queues and lines came and went, then what was mentioned.
 
         Args:
             names_max: how many at the most; -1 for all.
         """
-        for shifted in (self._engine.shifted, self._waiting.shifted):
+        for shifted in (self._engine.shifted, self._waiting.shifted, self._mentioned):
             while shifted and names_max:
                 name, _ = shifted.popitem(last=False)
                 self._place(name)

@@ -20,12 +20,15 @@ class Patience:
 
     Attributes:
         input_bytes: what is kept of the input of all sessions for later.
+        request_timeouts, idle_timeouts: sessions that have taken too long so far.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._ends: Calendar[Session] = Calendar()
         self.input_bytes = 0
+        self.request_timeouts = 0
+        self.idle_timeouts = 0
 
     @property
     def soonest_ms(self) -> int:
@@ -48,8 +51,8 @@ class Patience:
         backlog = session.runnable or session.stalled or session.choked
         half_sent = session.reader.unfinished and not backlog
         limit_ms = self._bounds.request_timeout_ms if half_sent else self._bounds.idle_timeout_ms
-        if session.waiter is not None:
-            limit_ms = 0
+        if session.waiter is not None or (backlog and (session.reader.pending or session.asked)):
+            limit_ms = 0  # it has asked, and it is for the server to answer
         if heard or not limit_ms or half_sent != session.half_sent or session.at_ms is None:
             session.unset()
             session.half_sent = half_sent
@@ -69,7 +72,7 @@ class Patience:
         return b""
 
     def forget(self, session: Session) -> None:
-        """A session has ended."""
+        """A session has ended: it is not timed, and what it had sent has been let go."""
         session.unset()
         self.input_bytes -= session.input_bytes
         session.input_bytes = 0
@@ -86,8 +89,14 @@ class Patience:
                 break
             session.unset()
             session.at_ms = None
-            if not session.ending:
-                timeout = replies.REQUEST_TIMEOUT if session.half_sent else replies.IDLE_TIMEOUT
-                session.end(LINGER, timeout)
-                sessions.append(session)
+            if session.half_sent:
+                self.request_timeouts += 1
+                session.end(LINGER, replies.REQUEST_TIMEOUT)
+            elif session.runnable and session.reader.pending:
+                continue  # it has asked at the last moment; `look_at` times it anew
+            else:
+                self.idle_timeouts += 1
+                session.end(LINGER, replies.IDLE_TIMEOUT)
+            self.forget(session)
+            sessions.append(session)
         return sessions

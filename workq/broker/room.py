@@ -24,33 +24,42 @@ class Room:
         bounds: what an operator can turn.
         engine: has the jobs.
         waiting: has those who wait.
+
+    Attributes:
+        refused: requests that there was no memory for so far.
+        disk_full: whether the command log has no room for what makes the state grow.
     """
 
     def __init__(self, bounds: Bounds, engine: Engine, waiting: Waiting) -> None:
         self._bounds = bounds
         self._engine = engine
         self._waiting = waiting
+        self.refused = 0
+        self.disk_full = False
 
-    def refuses_job(self, payload_bytes: int) -> bytes | None:
+    def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | None:
         """The error that a job with so large a payload gets instead of being taken in; None if
         it may be."""
+        if self.disk_full and logged:
+            return replies.DISK_FULL
         bounds = self._bounds
         engine = self._engine
         if 0 < bounds.jobs_max <= engine.size:
-            return replies.OUT_OF_MEMORY
+            return self._refusal()
         if bounds.memory_bytes_max:
             if self._used_bytes() + JOB_BYTES + payload_bytes > bounds.memory_bytes_max:
-                return replies.OUT_OF_MEMORY
+                return self._refusal()
         return None
 
-    def has_for_result(self, result_bytes: int) -> bool:
-        """Whether there is room for so large a result: more than for payloads, so that what was
-        taken in can be finished."""
+    def refuses_result(self, result_bytes: int) -> bytes | None:
+        """The error that a result so large gets; None if it may be kept. There is more room than
+        for payloads, so that what was taken in can be finished."""
         memory_bytes_max = self._bounds.memory_bytes_max
-        if not memory_bytes_max:
-            return True
-        reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
-        return self._used_bytes() + result_bytes <= memory_bytes_max + reserve_bytes
+        if memory_bytes_max:
+            reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
+            if self._used_bytes() + result_bytes > memory_bytes_max + reserve_bytes:
+                return self._refusal()
+        return None
 
     def _used_bytes(self) -> int:
         """What jobs take of the memory for them."""
@@ -61,4 +70,9 @@ class Room:
     def refuses_wait(self, names: int) -> bytes | None:
         """The error that a request gets that would wait for a job of so many queues; None if it
         may."""
-        return replies.OUT_OF_MEMORY if self._waiting.names + names > WAITED_NAMES_MAX else None
+        return self._refusal() if self._waiting.names + names > WAITED_NAMES_MAX else None
+
+    def _refusal(self) -> bytes:
+        """Count the error, and return it."""
+        self.refused += 1
+        return replies.OUT_OF_MEMORY

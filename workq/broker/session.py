@@ -24,7 +24,7 @@ class Session(Timer):
         peer: the ring's own; the broker never looks at it.
         reader: the requests.
         replies: made since the last turn's end.
-        unsent_bytes: of replies made and not yet handed to the transport.
+        unsent_bytes: of replies that the gate holds.
         undelivered: the leases (id and token) in replies not yet handed to the transport; they
             are undone when the connection is lost before. `leases_told` of them, the last, are
             in `replies`.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import uvloop
 
 from workq import __version__
-from workq.errors import ListenError, SettingError
+from workq.errors import DirectoryError, ListenError, LogError, SettingError
 from workq.server import logs
 from workq.server.listen import read_address
 from workq.server.notify import Notifier
@@ -17,7 +17,7 @@ from workq.server.service import serve
 from workq.server.settings import describe, help_text, load
 
 # Exit statuses.
-STOPPED, FAILED, BAD_SETTING, CANNOT_START = 0, 1, 2, 3
+STOPPED, FAILED, BAD_SETTING, CANNOT_START, LOG_FAILED = 0, 1, 2, 3, 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 when it was told to stop, 1 when a mistake of its own has ended it, 2
-        for a setting that cannot be used, 3 when it cannot start.
+        for a setting that cannot be used, 3 when it cannot start, 4 when the command log failed.
     """
     try:
         settings = load(sys.argv[1:] if arguments is None else arguments, os.environ)
@@ -37,11 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _say(describe(settings))
         logs.set_up(settings.log, settings.log_level, os.environ)
         addresses = [read_address(text) for text in settings.listen]
-        if not uvloop.run(serve(settings, addresses, Notifier(os.environ))):
-            return FAILED
+        failure = uvloop.run(serve(settings, addresses, Notifier(os.environ)))
+        if failure is not None:
+            return LOG_FAILED if isinstance(failure, LogError) else FAILED
     except SettingError as error:
         return _refuse(error, BAD_SETTING)
-    except ListenError as error:
+    except (ListenError, DirectoryError) as error:
         return _refuse(error, CANNOT_START)
     return STOPPED
 
@@ -52,7 +53,8 @@ def _say(text: str) -> int:
 
 
 def _refuse(error: Exception, status: int) -> int:
-    sys.stderr.write(f"workq-server: {error}\n")
+    for line in str(error).splitlines():
+        sys.stderr.write(f"workq-server: {line}\n")
     return status
 
 

@@ -19,7 +19,6 @@ from workq.commands import (
     stats,
 )
 from workq.commands.base import Command
-from workq.wire.grammar import Table
 
 COMMANDS: tuple[Command, ...] = (
     add.COMMAND,
@@ -36,5 +35,3 @@ COMMANDS: tuple[Command, ...] = (
     help.COMMAND,
     quit.COMMAND,
 )
-
-TABLE: Table[Command] = Table(COMMANDS)

@@ -9,9 +9,9 @@ from workq.wire.fields import JOB_ID, MAX_ATTEMPTS, MAX_FAILS, PRIORITY, QUEUE_N
 from workq.wire.grammar import Arguments
 
 
-def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
-    job_id, name, ttr_ms, ttl_ms = values
-    return job_id, name, options(ttr_ms, ttl_ms, flags)
+def _make(values: list[Any], flags: dict[str, Any]) -> tuple[bytes, Options]:
+    name, ttr_ms, ttl_ms = values
+    return name, options(ttr_ms, ttl_ms, flags)
 
 
 def options(ttr_ms: int, ttl_ms: int, flags: dict[str, Any]) -> Options:
@@ -25,8 +25,9 @@ def options(ttr_ms: int, ttl_ms: int, flags: dict[str, Any]) -> Options:
     )
 
 
-def execute(desk: Desk, job_id: bytes, name: bytes, options: Options, payload: bytes) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Take the job in; its TTL runs from now."""
+    job_id, (name, options), payload = arguments
     engine = desk.engine
     if engine.find(job_id) is not None:
         return replies.DUPLICATE_JOB

@@ -1,7 +1,7 @@
 """What a command is, and what it may use.
 
 A command is one module: its grammar, its execution, its words. `execute` gets the `Desk` (what
-the broker lends it) and the arguments its grammar made, and returns
+the broker lends it) and the arguments its grammar made (one tuple, see `Arguments`), and returns
 
 - bytes: the reply; or
 - a wait: the broker makes the reply when the wait is satisfied or over.
@@ -31,6 +31,8 @@ class Facts(NamedTuple):
         memory_bytes: resident memory.
         long_turns: turns of the loop that took longer than `LONG_TURN_MS`.
         longest_turn_us: how long the longest one took, in microseconds.
+        untaken_bytes: replies that were sent to clients that do not keep up, and not taken.
+        cut_for_untaken: connections cut because that was too much.
     """
 
     version: str = ""
@@ -39,6 +41,8 @@ class Facts(NamedTuple):
     memory_bytes: int = 0
     long_turns: int = 0
     longest_turn_us: int = 0
+    untaken_bytes: int = 0
+    cut_for_untaken: int = 0
 
 
 class Names(Protocol):
@@ -64,9 +68,14 @@ class Names(Protocol):
 class Room(Protocol):
     """Whether there is room for what would make the server larger."""
 
-    def refuses_job(self, payload_bytes: int) -> bytes | None:
+    def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | None:
         """The error that a job with so large a payload gets instead of being taken in; None if
-        it may be."""
+        it may be.
+
+        Args:
+            payload_bytes: the size of its payload.
+            logged: whether it takes room in the command log too.
+        """
         ...
 
     def refuses_wait(self, names: int) -> bytes | None:
@@ -74,8 +83,8 @@ class Room(Protocol):
         may."""
         ...
 
-    def has_for_result(self, result_bytes: int) -> bool:
-        """Whether there is room for so large a result."""
+    def refuses_result(self, result_bytes: int) -> bytes | None:
+        """The error that a result so large gets; None if it may be kept."""
         ...
 
 
@@ -83,10 +92,18 @@ class Desk(Protocol):
     """What the broker lends to a command while it executes."""
 
     engine: Engine
-    names: Names
-    room: Room
     facts: Facts
     commands: tuple[Command, ...]
+
+    @property
+    def names(self) -> Names:
+        """The queues that are known."""
+        ...
+
+    @property
+    def room(self) -> Room:
+        """What there is room for."""
+        ...
 
     def hand_out(self, job: Job) -> bytes:
         """Lease a ready job to the asking session; return the reply that tells it so."""
@@ -127,17 +144,28 @@ class ResultWait(NamedTuple):
     caller: bool = False
 
 
-def unfinished(desk: Desk, job_id: bytes, result: bytes) -> Job | bytes:
-    """The job that a result is for; or the error that says why it cannot be."""
+def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
+    """The job that a request reports the end of; or the error that says why it cannot be.
+
+    Args:
+        desk: of the command.
+        arguments: of a request with a job's id and a result.
+    """
+    job_id, _, result = arguments
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
-    if job.finished:
+    if job.result is not None:
         return replies.DUPLICATE_RESULT
-    if result and not desk.room.has_for_result(len(result)):
-        return replies.OUT_OF_MEMORY
+    if result and (refusal := desk.room.refuses_result(len(result))) is not None:
+        return refusal
     return job
 
+
+#: What a command that reports the end of a job answers, for its details.
+UNFINISHED_REPLIES = """\
++OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
+-SERVER-ERROR Out of memory when a result of this size cannot be kept."""
 
 Wait: TypeAlias = JobWait | ResultWait
 
@@ -164,19 +192,21 @@ def finished(job: Job) -> bytes:
     return b"+OK 1\r\n%b %d %d\r\n%b\r\n" % (job.id, success, len(result), result)
 
 
-Execute: TypeAlias = Callable[..., Reply]
+Execute: TypeAlias = Callable[[Desk, Any], Reply]
 
 
 class Command(Grammar):
     """One command.
 
     Args:
-        name, fields, flags, many, optional, block_error, make: see `Grammar`.
-        execute: called with the desk and the arguments.
+        name, fields, flags, many, optional, block_error, make, varied: see `Grammar`.
+        execute: called with the desk and the arguments, as one tuple.
         summary: one line for `help`.
         details: what the replies mean, more lines for `help <command>`.
         overall: whether it looks at queues as a whole, so that it must wait while deadlines that
             have come are not all fired.
+        naming: whether it looks at the names of queues, so that it must wait while too many that
+            came and went are not taken in.
         cost: how much it does, in usual requests; a turn may do so many (limits.py).
         closing: whether it is still served while the server shuts down.
     """
@@ -193,8 +223,10 @@ class Command(Grammar):
         many: bool = False,
         optional: int = 0,
         block_error: bytes | None = None,
-        make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
+        make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
+        varied: bool = False,
         overall: bool = False,
+        naming: bool = False,
         closing: bool = False,
         cost: int = 1,
     ) -> None:
@@ -206,10 +238,12 @@ class Command(Grammar):
             optional=optional,
             block_error=block_error,
             make=make,
+            varied=varied,
         )
         self.execute = execute
         self.summary = summary
         self.details = details
         self.overall = overall
+        self.naming = naming
         self.closing = closing
         self.cost = cost

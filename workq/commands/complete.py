@@ -1,16 +1,17 @@
 """complete: finish a job with success."""
 
-from workq.commands.base import Command, Desk, unfinished
+from workq.commands.base import UNFINISHED_REPLIES, Command, Desk, unfinished
 from workq.wire import replies
 from workq.wire.fields import JOB_ID
+from workq.wire.grammar import Arguments
 
 
-def execute(desk: Desk, job_id: bytes, result: bytes) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Keep the result and release everybody who waits for it."""
-    job = unfinished(desk, job_id, result)
+    job = unfinished(desk, arguments)
     if isinstance(job, bytes):
         return job
-    desk.engine.complete(job, result)
+    desk.engine.complete(job, arguments[2])
     return replies.OK
 
 
@@ -20,8 +21,6 @@ COMMAND = Command(
     block_error=replies.INVALID_PAYLOAD_SIZE,
     execute=execute,
     summary="finish a job with success; <size> bytes of result follow on the next line",
-    details="""\
-+OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
--SERVER-ERROR Out of memory when a result of this size cannot be kept.""",
+    details=UNFINISHED_REPLIES,
     closing=True,
 )

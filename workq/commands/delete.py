@@ -3,10 +3,12 @@
 from workq.commands.base import Command, Desk
 from workq.wire import replies
 from workq.wire.fields import JOB_ID
+from workq.wire.grammar import Arguments
 
 
-def execute(desk: Desk, job_id: bytes) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Remove the job; whoever waits for its result is told that it is not found."""
+    job_id, _ = arguments
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND

@@ -1,16 +1,17 @@
 """fail: report that a job has failed."""
 
-from workq.commands.base import Command, Desk, unfinished
+from workq.commands.base import UNFINISHED_REPLIES, Command, Desk, unfinished
 from workq.wire import replies
 from workq.wire.fields import JOB_ID
+from workq.wire.grammar import Arguments
 
 
-def execute(desk: Desk, job_id: bytes, result: bytes) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Count the failure. The last one the job may have finishes it, and its result is kept."""
-    job = unfinished(desk, job_id, result)
+    job = unfinished(desk, arguments)
     if isinstance(job, bytes):
         return job
-    desk.engine.fail(job, result)
+    desk.engine.fail(job, arguments[2])
     return replies.OK
 
 
@@ -20,9 +21,8 @@ COMMAND = Command(
     block_error=replies.INVALID_RESULT_SIZE,
     execute=execute,
     summary="report a failure; <size> bytes of result follow on the next line",
-    details="""\
+    details=f"""\
 With max-fails the job returns to its queue until so many failures; otherwise it is finished.
-+OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
--SERVER-ERROR Out of memory when a result of this size cannot be kept.""",
+{UNFINISHED_REPLIES}""",
     closing=True,
 )

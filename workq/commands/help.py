@@ -3,13 +3,14 @@
 from workq.commands.base import Command, Desk
 from workq.wire import replies
 from workq.wire.fields import Field
+from workq.wire.grammar import Arguments
 
 
 def _read(word: bytes) -> bytes:
     return word
 
 
-def execute(desk: Desk, *asked: bytes) -> bytes:
+def execute(desk: Desk, asked: Arguments) -> bytes:
     """List the commands, or tell those whose first word, or whole name, is asked for."""
     if not asked:
         width = max(len(command.name) for command in desk.commands)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from workq.commands.base import Command, Desk
 from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
-from workq.engine.queue import Order
+from workq.engine.queue import Order, Queue
 from workq.limits import LISTED_BYTES_MAX
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, LIMIT, OFFSET, QUEUE_NAME
+from workq.wire.grammar import Arguments
 
 # State numbers on the wire (section 2.0 of the original's description).
 _NEW, _COMPLETED, _FAILED, _PENDING, _LEASED = range(5)
@@ -49,7 +51,8 @@ def _job_block(job: Job, offset_ms: int) -> bytes:
     return replies.block(job.id, pairs)
 
 
-def _job(desk: Desk, job_id: bytes) -> bytes:
+def _job(desk: Desk, arguments: Arguments) -> bytes:
+    job_id, _ = arguments
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
@@ -60,30 +63,39 @@ def _offset_ms(desk: Desk) -> int:
     return desk.engine.wall_ms - desk.engine.now_ms
 
 
-def _listed(desk: Desk, order: Order[Job], offset: int, limit: int) -> bytes:
-    """The jobs of a list, no more of them than fit into one reply; one at least."""
-    blocks: list[bytes] = []
-    size = 0
-    for job in islice(order.from_offset(offset), limit):
-        blocks.append(_job_block(job, _offset_ms(desk)))
-        size += len(blocks[-1])
-        if size >= LISTED_BYTES_MAX:
-            break
-    return replies.counted(blocks)
+def _listing(command: str, of: Callable[[Queue[Job]], Order[Job]], summary: str) -> Command:
+    """A command that lists the jobs of a queue.
 
+    Args:
+        command: its name.
+        of: which jobs.
+        summary: its line for `help`.
+    """
 
-def _jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:
-    queue = desk.engine.queues.get(name)
-    if queue is not None:
-        return _listed(desk, queue.ready, offset, limit)
-    return replies.counted([]) if name in desk.names else replies.NOT_FOUND
+    def execute(desk: Desk, arguments: Arguments) -> bytes:
+        name, offset, limit = arguments
+        queue = desk.engine.queues.get(name)
+        if queue is None:
+            return replies.counted([]) if name in desk.names else replies.NOT_FOUND
+        blocks: list[bytes] = []
+        size = 0
+        for job in islice(of(queue).from_offset(offset), limit):
+            blocks.append(_job_block(job, _offset_ms(desk)))
+            size += len(blocks[-1])
+            if size >= LISTED_BYTES_MAX:
+                break
+        return replies.counted(blocks)
 
-
-def _scheduled_jobs(desk: Desk, name: bytes, offset: int, limit: int) -> bytes:
-    queue = desk.engine.queues.get(name)
-    if queue is not None:
-        return _listed(desk, queue.scheduled, offset, limit)
-    return replies.counted([]) if name in desk.names else replies.NOT_FOUND
+    return Command(
+        command,
+        (QUEUE_NAME, OFFSET, LIMIT),
+        execute=execute,
+        cost=64,
+        summary=summary,
+        details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
+        overall=True,
+        naming=True,
+    )
 
 
 def _queue_block(desk: Desk, name: bytes) -> bytes:
@@ -92,17 +104,19 @@ def _queue_block(desk: Desk, name: bytes) -> bytes:
     return replies.block(name, [("ready-len", ready), ("scheduled-len", scheduled)])
 
 
-def _queue(desk: Desk, name: bytes) -> bytes:
+def _queue(desk: Desk, arguments: Arguments) -> bytes:
+    (name,) = arguments
     if name not in desk.names:
         return replies.NOT_FOUND
     return replies.counted([_queue_block(desk, name)])
 
 
-def _queues(desk: Desk, offset: int, limit: int) -> bytes:
+def _queues(desk: Desk, arguments: Arguments) -> bytes:
+    offset, limit = arguments
     return replies.counted([_queue_block(desk, name) for name in desk.names.listed(offset, limit)])
 
 
-def _server(desk: Desk) -> bytes:
+def _server(desk: Desk, _: Arguments) -> bytes:
     pairs: list[tuple[str, Any]] = [
         ("active-clients", desk.gauges()["connections"]),
         ("evicted-jobs", desk.engine.evicted),
@@ -120,23 +134,15 @@ COMMANDS = (
         summary="show a job",
         details="+OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.",
     ),
-    Command(
+    _listing(
         "inspect jobs",
-        (QUEUE_NAME, OFFSET, LIMIT),
-        execute=_jobs,
-        cost=64,
-        summary="show the ready jobs of a queue, in the order they will be leased",
-        details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
-        overall=True,
+        lambda queue: queue.ready,
+        "show the ready jobs of a queue, in the order they will be leased",
     ),
-    Command(
+    _listing(
         "inspect scheduled-jobs",
-        (QUEUE_NAME, OFFSET, LIMIT),
-        execute=_scheduled_jobs,
-        cost=64,
-        summary="show the scheduled jobs of a queue",
-        details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
-        overall=True,
+        lambda queue: queue.scheduled,
+        "show the scheduled jobs of a queue",
     ),
     Command(
         "inspect queue",
@@ -145,6 +151,7 @@ COMMANDS = (
         summary="show how many jobs of a queue are ready and scheduled",
         details="+OK 1, then `<name> 2`, ready-len and scheduled-len; -NOT-FOUND.",
         overall=True,
+        naming=True,
     ),
     Command(
         "inspect queues",
@@ -154,6 +161,7 @@ COMMANDS = (
         summary="show the queues in the order of their names",
         details="+OK <n>, then n queues as in inspect queue.",
         overall=True,
+        naming=True,
     ),
     Command(
         "inspect server",
@@ -161,5 +169,6 @@ COMMANDS = (
         summary="show clients, evicted jobs and when the server was started",
         details="+OK 1, then `server 3` and a line for each key.",
         overall=True,
+        naming=True,
     ),
 )

@@ -8,13 +8,14 @@ from workq.wire.fields import QUEUE_NAME, WAIT
 from workq.wire.grammar import Arguments
 
 
-def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
+def _make(values: list[Any], flags: dict[str, Any]) -> tuple[JobWait]:
     *names, wait_ms = values
     return (JobWait(tuple(dict.fromkeys(names)), wait_ms),)
 
 
-def execute(desk: Desk, wait: JobWait) -> Reply:
+def execute(desk: Desk, arguments: Arguments) -> Reply:
     """Hand out the job that is next; else wait for it, first come, first served."""
+    (wait,) = arguments
     engine = desk.engine
     names = wait.names
     job = engine.head(names[0]) if len(names) == 1 else engine.choose(names)

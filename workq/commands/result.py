@@ -3,14 +3,16 @@
 from workq.commands.base import Command, Desk, Reply, ResultWait, finished
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, WAIT
+from workq.wire.grammar import Arguments
 
 
-def execute(desk: Desk, job_id: bytes, wait_ms: int) -> Reply:
+def execute(desk: Desk, arguments: Arguments) -> Reply:
     """Tell the result; else wait until the job is finished or gone."""
+    job_id, (wait_ms,) = arguments
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
-    if job.finished:
+    if job.result is not None:
         return finished(job)
     return ResultWait(job, wait_ms) if wait_ms else replies.TIMEOUT
 

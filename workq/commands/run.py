@@ -9,19 +9,18 @@ from workq.wire.fields import JOB_ID, PRIORITY, QUEUE_NAME, TTR, WAIT
 from workq.wire.grammar import Arguments
 
 
-def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
-    job_id, name, ttr_ms, wait_ms = values
-    return job_id, name, Options(ttr_ms, 0, flags.get("priority", 0)), wait_ms
+def _make(values: list[Any], flags: dict[str, Any]) -> tuple[bytes, Options, int]:
+    name, ttr_ms, wait_ms = values
+    return name, Options(ttr_ms, 0, flags.get("priority", 0)), wait_ms
 
 
-def execute(
-    desk: Desk, job_id: bytes, name: bytes, options: Options, wait_ms: int, payload: bytes
-) -> Reply:
+def execute(desk: Desk, arguments: Arguments) -> Reply:
     """Start the job and wait; however the wait ends, the job ends with it."""
+    job_id, (name, options, wait_ms), payload = arguments
     engine = desk.engine
     if engine.find(job_id) is not None:
         return replies.DUPLICATE_JOB
-    if (refusal := desk.room.refuses_job(len(payload))) is not None:
+    if (refusal := desk.room.refuses_job(len(payload), logged=False)) is not None:
         return refusal
     job = engine.start(job_id, name, options, payload)
     return ResultWait(job, wait_ms, caller=True)

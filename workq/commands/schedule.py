@@ -19,15 +19,14 @@ from workq.wire.fields import (
 from workq.wire.grammar import Arguments
 
 
-def _make(values: list[Any], flags: dict[str, Any]) -> Arguments:
-    job_id, name, ttr_ms, ttl_ms, time_ms = values
-    return job_id, name, time_ms, options(ttr_ms, ttl_ms, flags)
+def _make(values: list[Any], flags: dict[str, Any]) -> tuple[bytes, int, Options]:
+    name, ttr_ms, ttl_ms, time_ms = values
+    return name, time_ms, options(ttr_ms, ttl_ms, flags)
 
 
-def execute(
-    desk: Desk, job_id: bytes, name: bytes, time_ms: int, options: Options, payload: bytes
-) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Take the job in; its TTL runs from the time as given, be it past."""
+    job_id, (name, time_ms, options), payload = arguments
     engine = desk.engine
     if time_ms + options.ttl_ms < engine.wall_ms:
         return replies.INVALID_TIME
@@ -45,7 +44,9 @@ COMMAND = Command(
     flags=(PRIORITY, MAX_ATTEMPTS, MAX_FAILS),
     block_error=replies.INVALID_PAYLOAD_SIZE,
     make=_make,
+    varied=True,
     execute=execute,
+    cost=2,  # two deadlines: a turn must not make more of them than it can fire
     summary="add a job that is due at <time>, like 2030-01-31T08:00:00Z",
     details="""\
 The TTL runs from that time. A time that is past is due at once.

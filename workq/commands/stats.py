@@ -3,9 +3,10 @@
 from workq.commands.base import Command, Desk
 from workq.engine import transitions
 from workq.wire import replies
+from workq.wire.grammar import Arguments
 
 
-def execute(desk: Desk) -> bytes:
+def execute(desk: Desk, _: Arguments) -> bytes:
     """Tell all numbers, by name."""
     engine = desk.engine
     pairs: list[tuple[str, bytes | int]] = [
@@ -14,6 +15,8 @@ def execute(desk: Desk) -> bytes:
         ("memory-bytes", desk.facts.memory_bytes),
         ("long-turns", desk.facts.long_turns),
         ("longest-turn-us", desk.facts.longest_turn_us),
+        ("untaken-bytes", desk.facts.untaken_bytes),
+        ("cut-for-untaken", desk.facts.cut_for_untaken),
         ("queues", len(engine.queues)),
         ("jobs", engine.size),
     ]
@@ -22,7 +25,9 @@ def execute(desk: Desk) -> bytes:
         ("held-bytes", engine.held_bytes),
         ("evicted-jobs", engine.evicted),
     ]
-    pairs += [(f"total-{name}", engine.tally[kind]) for kind, name in transitions.NAMES.items()]
+    pairs += [
+        (f"total-{transitions.NAMES[kind]}", engine.tally[kind]) for kind in transitions.SERVING
+    ]
     pairs += desk.gauges().items()
     return replies.counted([replies.block(b"stats", pairs)])
 
@@ -34,4 +39,5 @@ COMMAND = Command(
     summary="show the server's numbers",
     details="+OK 1, then `stats <number of keys>` and a line for each.",
     overall=True,
+    naming=True,
 )

@@ -8,12 +8,16 @@ tools, never for a serving engine.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 
 import msgpack
 
+from workq.engine import transitions
+from workq.engine.job import STATES
 from workq.engine.state import State
+from workq.engine.transitions import Transition
 
 
 def durable(state: State) -> dict[str, Any]:
@@ -45,9 +49,42 @@ def durable(state: State) -> dict[str, Any]:
     }
 
 
+def records(state: State) -> Iterator[Transition]:
+    """The transitions that make the durable state from nothing: how far the numbers have come, then
+    the jobs in the order in which they arrived."""
+    yield transitions.COUNTERS, state.seq, state.token
+    durable_jobs = [job for job in state.jobs.values() if not job.foreground]
+    for job in sorted(durable_jobs, key=lambda job: job.seq):
+        lease = job.lease
+        yield (
+            transitions.RESTORED,
+            job.seq,
+            job.id,
+            job.queue.name,
+            job.created_ms,
+            job.due_ms,
+            job.at_ms,
+            job.options,
+            job.time_ms,
+            job.payload,
+            STATES.index(job.state),
+            job.attempts,
+            job.fails,
+            job.timeouts,
+            None if lease is None else lease.token,
+            None if lease is None else lease.at_ms,
+            job.result,
+        )
+
+
 def digest(state: State) -> bytes:
-    """Sixteen bytes that two states share when their durable parts are the same."""
-    return blake2b(msgpack.packb(durable(state)), digest_size=16).digest()
+    """Sixteen bytes that two states share when their durable parts are the same: a hash over the
+    packed `records`."""
+    packed = map(msgpack.Packer().pack, records(state))
+    hashed = blake2b(digest_size=16)
+    for record in packed:
+        hashed.update(record)
+    return hashed.digest()
 
 
 def rest(state: State) -> dict[str, Any]:

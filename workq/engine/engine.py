@@ -18,7 +18,7 @@ from workq.engine.calendar import NEVER, Calendar, Timer
 from workq.engine.job import LEASED, Job, Lease, Options, Schedule
 from workq.engine.queue import Queue
 from workq.engine.split import MASK, SHIFT
-from workq.engine.state import State
+from workq.engine.state import APPLY, State
 from workq.engine.transitions import Transition
 from workq.limits import (
     CASCADES_PER_TURN_MAX,
@@ -56,6 +56,16 @@ class Engine(State):
         self.tally = [0] * (len(transitions.NAMES) + 1)
         self.evicted = 0
         self._last_seq = 0
+        self._last_token = 0
+        self.resume(epoch)
+
+    def resume(self, epoch: int) -> None:
+        """Go on from the state as it was replayed, as a new start of the server.
+
+        Args:
+            epoch: the number of this start, higher than that of any before.
+        """
+        self._last_seq = self.seq
         self._last_token = epoch << TOKEN_EPOCH_SHIFT
 
     # --- time ---------------------------------------------------------------------------------
@@ -153,20 +163,30 @@ class Engine(State):
             due_ms = max(scheduled_ms, now_ms)
             expires_ms = scheduled_ms
         expires_ms += options.ttl_ms
-        self._insert(
+        self._last_seq = seq = self._last_seq + 1
+        transition = (
             transitions.ADDED,
+            seq,
             job_id,
             name,
-            options,
-            payload,
+            now_ms,
             due_ms,
             expires_ms if expires_ms <= DEADLINE_MS_MAX else None,
+            options,
             time_ms,
+            payload,
         )
+        APPLY[transitions.ADDED](self, transition, None)
+        self.tally[transitions.ADDED] += 1
+        self.commit.append(transition)
+        self.commit_bytes += len(payload)
 
     def start(self, job_id: bytes, name: bytes, options: Options, payload: bytes) -> Job:
         """Take a foreground job in, whose id is not taken: it lives while its caller waits."""
-        self._insert(transitions.STARTED, job_id, name, options, payload, self.now_ms, None, None)
+        self._last_seq = seq = self._last_seq + 1
+        kind, now_ms = transitions.STARTED, self.now_ms
+        self.apply((kind, seq, job_id, name, now_ms, now_ms, None, options, None, payload))
+        self.tally[kind] += 1
         job = self.jobs.get(job_id)
         assert job is not None
         return job
@@ -223,40 +243,11 @@ class Engine(State):
 
     # --- how it is done -----------------------------------------------------------------------
 
-    def _insert(
-        self,
-        kind: int,
-        job_id: bytes,
-        name: bytes,
-        options: Options,
-        payload: bytes,
-        due_ms: int,
-        expires_ms: int | None,
-        time_ms: int | None,
-    ) -> None:
-        self._last_seq = seq = self._last_seq + 1
-        transition = (
-            kind,
-            seq,
-            job_id,
-            name,
-            self.now_ms,
-            due_ms,
-            expires_ms,
-            options,
-            time_ms,
-            payload,
-        )
-        self.apply(transition)
-        self.tally[kind] += 1
-        if kind == transitions.ADDED:
-            self.commit.append(transition)
-            self.commit_bytes += len(payload)
-
     def _make(self, transition: Transition, job: Job) -> None:
         """Apply a transition of a job and, unless it runs in the foreground, commit it."""
-        self.apply(transition, job)
-        self.tally[transition[0]] += 1
+        kind = transition[0]
+        APPLY[kind](self, transition, job)  # what `apply` does, without looking the job up
+        self.tally[kind] += 1
         if not job.foreground:
             self.commit.append(transition)
 

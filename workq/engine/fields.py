@@ -1,4 +1,4 @@
-"""What is state, and of which kind (design 4): one table for every field of job and server.
+"""What is state, and of which kind (design 4): tables of every field that the engine keeps.
 
 *durable*: made by transitions; in dumps, digests and snapshots.
 *derived*: follows from the durable; never stored, can be rebuilt from it.
@@ -33,6 +33,33 @@ JOB: Final = {
     "_after": DERIVED,
     "foreground": VOLATILE,
     "watchers": VOLATILE,
+}
+
+#: The fields of a lease. `at_ms` is its deadline.
+LEASE: Final = {
+    "job": DURABLE,
+    "token": DURABLE,
+    "at_ms": DURABLE,
+    "_before": DERIVED,
+    "_after": DERIVED,
+}
+
+#: The fields of the wait of a scheduled job, which the job's `time_ms` makes.
+SCHEDULE: Final = {
+    "job": DERIVED,
+    "at_ms": DERIVED,
+    "_before": DERIVED,
+    "_after": DERIVED,
+}
+
+#: The fields of a queue: what belongs to its jobs, and the rotation among names.
+QUEUE: Final = {
+    "name": DERIVED,
+    "ready": DERIVED,
+    "scheduled": DERIVED,
+    "size": DERIVED,
+    "served": VOLATILE,
+    "woken": VOLATILE,
 }
 
 #: The fields of the server's state. Foreground jobs are volatile, though they stand in `jobs`.

@@ -6,15 +6,18 @@ hundred. Appending at the tail and removing at the head cost 0.1 to 0.2 µs; any
 (a job that comes back to its place, one that ends while it waits) costs a binary search for the
 chunk, one inside it, and moving half a chunk: about 2 µs, whatever the length. A job takes eight
 bytes in it. Nothing dead stays behind.
+
+Neighbouring priorities are grouped and their jobs counted together, so that a list from the middle
+passes over groups: 0.3 ms with 300,000 priorities, where passing over each took 240 ms.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from sortedcontainers import SortedDict
+from workq.limits import CHUNK_JOBS_MAX, EMPTY_RUNS_MAX, GROUP_RUNS_MAX
 
 if TYPE_CHECKING:
     from workq.engine.job import Options
@@ -30,12 +33,6 @@ class Ordered(Protocol):
 
 Item = TypeVar("Item", bound=Ordered)
 
-#: Jobs in a chunk before it is split in two, or a new one begun at the tail.
-CHUNK_MAX = 512
-
-#: Empty runs kept for their priority's next job: making one costs ten times what using it does.
-EMPTY_RUNS_MAX = 16
-
 
 def _place(item: Ordered) -> tuple[int, int]:
     return item.due_ms, item.seq
@@ -45,14 +42,39 @@ def _first_place(chunk: list[Item]) -> tuple[int, int]:
     return _place(chunk[0])
 
 
-class Run(Generic[Item]):
-    """The jobs of one priority, by due time and arrival. No chunk is ever empty."""
+class Group:
+    """Neighbouring priorities.
 
-    __slots__ = ("_chunks", "size")
+    Attributes:
+        keys: the priorities, negated, in order; never none.
+        size: how many jobs they have together.
+    """
+
+    __slots__ = ("keys", "size")
+
+    def __init__(self, keys: list[int], size: int) -> None:
+        self.keys = keys
+        self.size = size
+
+
+def _first_key(group: Group) -> int:
+    return group.keys[0]
+
+
+class Run(Generic[Item]):
+    """The jobs of one priority, by due time and arrival. No chunk is ever empty.
+
+    Attributes:
+        size: how many jobs.
+        group: where its priority stands; None while the order has no other.
+    """
+
+    __slots__ = ("_chunks", "group", "size")
 
     def __init__(self) -> None:
         self._chunks: list[list[Item]] = []
         self.size = 0
+        self.group: Group | None = None
 
     def add(self, item: Item) -> None:
         """Put a job at its place."""
@@ -64,7 +86,7 @@ class Run(Generic[Item]):
         chunk = chunks[-1]
         last = chunk[-1]
         if last.due_ms <= item.due_ms and (last.seq < item.seq or last.due_ms < item.due_ms):
-            if len(chunk) < CHUNK_MAX:
+            if len(chunk) < CHUNK_JOBS_MAX:
                 chunk.append(item)
             else:
                 chunks.append([item])
@@ -73,9 +95,9 @@ class Run(Generic[Item]):
         number = max(bisect_right(chunks, place, key=_first_place) - 1, 0)
         chunk = chunks[number]
         chunk.insert(bisect_right(chunk, place, key=_place), item)
-        if len(chunk) > CHUNK_MAX:
-            chunks.insert(number + 1, chunk[CHUNK_MAX // 2 :])
-            del chunk[CHUNK_MAX // 2 :]
+        if len(chunk) > CHUNK_JOBS_MAX:
+            chunks.insert(number + 1, chunk[CHUNK_JOBS_MAX // 2 :])
+            del chunk[CHUNK_JOBS_MAX // 2 :]
 
     def remove(self, item: Item) -> None:
         """Take a job out that is in."""
@@ -122,12 +144,12 @@ class Run(Generic[Item]):
 class Order(Generic[Item]):
     """Jobs by priority, high first, then due time, then arrival."""
 
-    __slots__ = ("_runs", "_top", "size")
+    __slots__ = ("_groups", "_runs", "_top", "size")
 
     def __init__(self) -> None:
-        # By negated priority, in order. A plain dict is in order while it holds one: most queues
-        # know one priority only, and a sorted one takes a thousand bytes more.
-        self._runs: dict[int, Run[Item]] = {}
+        self._runs: dict[int, Run[Item]] = {}  # by negated priority
+        # The same in order; None for a single run: most queues know one priority only.
+        self._groups: list[Group] | None = None
         self._top: Run[Item] | None = None  # where the first job is; None: to be looked for
         self.size = 0
 
@@ -136,27 +158,30 @@ class Order(Generic[Item]):
         key = -item.options.priority
         run = self._runs.get(key)
         if run is None:
-            if len(self._runs) == 1:
-                self._runs = cast(dict[int, Run[Item]], SortedDict(self._runs))
-            run = self._runs[key] = Run()
+            run = self._begun(key)
         run.add(item)
         self.size += 1
+        group = run.group
+        if group is not None:
+            group.size += 1
         if run is not self._top:
             self._top = None
 
     def remove(self, item: Item) -> None:
         """Take a job out that is in."""
         self.size -= 1
-        top = self._top
-        if top is not None and top.size > 1 and top.remove_first(item):
-            return
-        key = -item.options.priority
-        run = self._runs[key]
-        run.remove(item)
-        if not run.size:
-            self._top = None
-            if len(self._runs) > EMPTY_RUNS_MAX:
-                del self._runs[key]
+        run = self._top
+        if run is None or run.size == 1 or not run.remove_first(item):
+            key = -item.options.priority
+            run = self._runs[key]
+            run.remove(item)
+            if not run.size:
+                self._top = None
+                if len(self._runs) > EMPTY_RUNS_MAX:
+                    self._end(key)
+        group = run.group
+        if group is not None:
+            group.size -= 1
 
     def first(self) -> Item | None:
         """The job that is next, None if there is none."""
@@ -164,19 +189,67 @@ class Order(Generic[Item]):
         if top is None:
             if not self.size:
                 return None
-            top = self._top = next(run for run in self._runs.values() if run.size)
+            top = self._top = next(run for run, _ in self._from_offset(0))
         return top.first()
 
     def from_offset(self, offset: int) -> Iterator[Item]:
         """The jobs in order, without the first `offset`."""
-        if offset >= self.size:
+        for run, left in self._from_offset(offset):
+            yield from run.from_offset(left)
+
+    def _from_offset(self, offset: int) -> Iterator[tuple[Run[Item], int]]:
+        """The runs that have jobs beyond an offset, each with what is left of it there."""
+        runs = self._runs
+        if self._groups is None:
+            for run in runs.values():
+                if offset < run.size:
+                    yield run, offset
             return
-        for run in self._runs.values():
-            if offset < run.size:
-                yield from run.from_offset(offset)
-                offset = 0
-            else:
-                offset -= run.size
+        for group in self._groups:
+            if offset >= group.size:
+                offset -= group.size
+                continue
+            for key in group.keys:
+                run = runs[key]
+                if offset < run.size:
+                    yield run, offset
+                    offset = 0
+                else:
+                    offset -= run.size
+
+    def _begun(self, key: int) -> Run[Item]:
+        """A new run for a priority."""
+        runs, groups = self._runs, self._groups
+        if not runs:
+            run = runs[key] = Run()
+            return run
+        if groups is None:
+            ((only_key, only),) = runs.items()
+            only.group = Group([only_key], only.size)
+            groups = self._groups = [only.group]
+        run = runs[key] = Run()
+        number = max(bisect_right(groups, key, key=_first_key) - 1, 0)
+        group = run.group = groups[number]
+        insort(group.keys, key)
+        if len(group.keys) > GROUP_RUNS_MAX:
+            keys = group.keys[GROUP_RUNS_MAX // 2 :]
+            moved = [runs[one] for one in keys]
+            del group.keys[GROUP_RUNS_MAX // 2 :]
+            other = Group(keys, sum(one.size for one in moved))
+            group.size -= other.size
+            for one in moved:
+                one.group = other
+            groups.insert(number + 1, other)
+        return run
+
+    def _end(self, key: int) -> None:
+        """Forget the run of a priority, which is empty."""
+        group, groups = self._runs.pop(key).group, self._groups
+        assert group is not None and groups is not None, "the last run stays"
+        if len(group.keys) == 1:
+            del groups[bisect_left(groups, key, key=_first_key)]
+        else:
+            del group.keys[bisect_left(group.keys, key)]
 
 
 class Queue(Generic[Item]):

@@ -20,6 +20,7 @@ from workq.engine.job import (
     LEASED,
     READY,
     SCHEDULED,
+    STATES,
     Job,
     Lease,
     Schedule,
@@ -133,6 +134,29 @@ class State:
             job.schedule = Schedule(job, time_ms)
             self.schedules.set(job.schedule, self.now_ms)
 
+    def _restored(self, transition: Transition, _: None) -> None:
+        """A job as it stood: put in first as one that is new, then into its state."""
+        seq, token = transition[1], transition[14]
+        self._added((transitions.ADDED, *transition[1:10]), None)
+        job = self.jobs.get(transition[2])
+        assert job is not None
+        self.seq = max(seq, self.seq)
+        _, job.attempts, job.fails, job.timeouts = transition[10:14]
+        state, result = STATES[transition[10]], transition[16]
+        if state == job.state:
+            return
+        if state == READY:
+            self._leave(job)
+            self._make_ready(job)
+        elif state == LEASED:
+            self._leave(job)
+            self._lend(job, token, transition[15])
+        else:
+            self._finish(job, state, result)
+
+    def _counters(self, transition: Transition, _: None) -> None:
+        _, self.seq, self.token = transition
+
     def _due(self, transition: Transition, job: Job) -> None:
         self._leave(job)
         self._make_ready(job)
@@ -141,12 +165,15 @@ class State:
         _, _, token, deadline_ms = transition
         job.queue.ready.remove(job)
         job.attempts += 1
+        self._lend(job, token, deadline_ms)
+        if not job.foreground:
+            self.token = token
+
+    def _lend(self, job: Job, token: int, deadline_ms: int) -> None:
         job.state = LEASED
         self.resting[LEASED] += 1
         job.lease = lease = Lease(job, token, deadline_ms)
         self.deadlines.set(lease, self.now_ms)
-        if not job.foreground:
-            self.token = token
 
     def _returned(self, transition: Transition, job: Job) -> None:
         _count(job, transition[2])
@@ -231,7 +258,9 @@ def _count(job: Job, reason: int) -> None:
         job.attempts -= 1
 
 
-_OF_NO_JOB_YET = (transitions.ADDED, transitions.STARTED)
+_OF_NO_JOB_YET = frozenset(
+    (transitions.ADDED, transitions.STARTED, transitions.RESTORED, transitions.COUNTERS)
+)
 
 APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,
@@ -243,4 +272,6 @@ APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.EXPIRED: State._removed,
     transitions.DELETED: State._removed,
     transitions.STARTED: State._added,
+    transitions.RESTORED: State._restored,
+    transitions.COUNTERS: State._counters,
 }

@@ -15,6 +15,12 @@ meaning and a number is never used again; fields are only ever added at the end,
 - EXPIRED: id. Its TTL ended: it is gone.
 - DELETED: id. It was removed: it is gone.
 - STARTED: as ADDED. A foreground job was handed in: never on the log, nor is what becomes of it.
+- RESTORED: as ADDED, then state, attempts, fails, timeouts, token, deadline_ms, result. A job as it
+  stood when a snapshot was made, or as it was taken over from another server.
+- COUNTERS: seq, token. How far the numbers had come that are never used twice.
+
+`state` is the place of a job's state in `workq.engine.job.STATES`; `token` and `deadline_ms` are of
+its lease and None without one, `result` is None while it has none.
 
 `expires_ms` and `time_ms` may be None. `options` are the fields of `workq.engine.job.Options`.
 `name` and `id` are bytes; the id in its canonical text form.
@@ -34,6 +40,8 @@ FAILED: Final = 6
 EXPIRED: Final = 7
 DELETED: Final = 8
 STARTED: Final = 9
+RESTORED: Final = 10
+COUNTERS: Final = 11
 
 NAMES: Final = {
     ADDED: "added",
@@ -45,7 +53,12 @@ NAMES: Final = {
     EXPIRED: "expired",
     DELETED: "deleted",
     STARTED: "started",
+    RESTORED: "restored",
+    COUNTERS: "counters",
 }
+
+#: Those that happen while the server serves; the others are met at its start only.
+SERVING: Final = tuple(range(ADDED, STARTED + 1))
 
 # Why a lease ended without a completion: which counter moves.
 TIMED_OUT: Final = 1  # its deadline passed: timeouts + 1

@@ -52,7 +52,8 @@ class Connection(asyncio.Protocol):
             return
         if not self._broker.receive(self.session, data):
             self.set_reading(False)
-        self._ring.wake()
+        if not self._ring.awake:
+            self._ring.wake()
 
     def eof_received(self) -> bool:
         """The client has closed its side, or everything: that looks alike."""
@@ -66,17 +67,20 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self.transport = None
-        self._ring.connections.pop(self, None)
+        self._ring.forget(self)
+        self._ring.untaken.end(self)
         self._broker.lost(self.session)
         self.session.peer = None  # or only the collector could free both
         self._ring.wake()
 
     def pause_writing(self) -> None:
         """The client does not take its replies."""
+        self._ring.untaken.begin(self)
         self._broker.stall(self.session, True)
 
     def resume_writing(self) -> None:
         """The client takes its replies again."""
+        self._ring.untaken.end(self)
         self._broker.stall(self.session, False)
         self._ring.wake()
 

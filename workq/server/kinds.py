@@ -169,7 +169,8 @@ def size(lowest: int, highest: int, zero: str = "") -> Quantity:
 
 def duration(lowest: int, highest: int, zero: str = "", plain: str = "s") -> Quantity:
     """A time in milliseconds; a number without a unit is seconds, unless `plain` says else."""
-    like = f"a time like 500ms, 60s, 5m or 1h (a plain number is {plain})"
+    units = ", ".join(TIME_UNITS)
+    like = f"a time like 500ms, 60s, 5m or 1h (the units are {units}; a plain number is {plain})"
     return Quantity("TIME", "_ms", lowest, highest, zero, TIME_UNITS, plain, like, "ms")
 
 

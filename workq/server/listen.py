@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from workq.errors import ListenError, SettingError
+from workq.limits import (
+    KEEPALIVE_IDLE_MS,
+    KEEPALIVE_INTERVAL_MS,
+    KEEPALIVE_PROBES_MAX,
+    PROBE_MS,
+)
 
 #: Who may use a Unix socket if nothing is said: its owner and its owner's group.
 UNIX_MODE = 0o660
@@ -20,9 +26,6 @@ EXPOSED = (
     "can be reached from other machines, and there is no authentication yet; "
     "say --insecure if that is meant"
 )
-
-#: How long a server that holds a Unix socket may take to be found out.
-PROBE_S = 1.0
 
 
 class TcpAddress(NamedTuple):
@@ -203,12 +206,28 @@ def _bound_tcp(address: TcpAddress, insecure: bool) -> list[socket.socket]:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            _keep_alive(bound)
             bound.bind(place)
     except (OSError, ListenError):
         for bound in sockets:
             bound.close()
         raise
     return sockets
+
+
+def _keep_alive(bound: socket.socket) -> None:
+    """Let the system ask silent clients whether they are there: what a socket accepts inherits it.
+
+    Where an option has another name than on Linux, the system's own times hold.
+    """
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_MS // 1000),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_MS // 1000),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES_MAX),
+    ):
+        if hasattr(socket, name):
+            bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _bound_unix(address: UnixAddress) -> socket.socket:
@@ -239,7 +258,7 @@ def _make_way(address: UnixAddress) -> None:
     if not stat.S_ISSOCK(mode):
         raise ListenError(str(address), "there is a file of that name that is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_S)
+        probe.settimeout(PROBE_MS / 1000)
         try:
             probe.connect(address.path)
         except ConnectionRefusedError:

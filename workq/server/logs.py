@@ -24,14 +24,11 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 
-#: What is shown of one field: a name of 255 bytes fits, a payload does not flood the log.
-FIELD_CHARACTERS_MAX = 1024
-
-#: What is shown of a message: ours are short, those of libraries may tell of objects.
-MESSAGE_CHARACTERS_MAX = 4096
-
-#: What is shown of a traceback, its end; deep ones shorten themselves.
-EXCEPTION_CHARACTERS_MAX = 16 * 1024
+from workq.limits import (
+    LOG_EXCEPTION_CHARACTERS_MAX,
+    LOG_FIELD_CHARACTERS_MAX,
+    LOG_MESSAGE_CHARACTERS_MAX,
+)
 
 #: Keys of a JSON line that are no fields; a field of such a name gets `_` at its end.
 KEYS = ("time", "level", "message", "exception")
@@ -191,7 +188,7 @@ def _message(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception:  # another library's arguments do not fit its message
         text = str(record.msg)
-    return text[:MESSAGE_CHARACTERS_MAX]
+    return text[:LOG_MESSAGE_CHARACTERS_MAX]
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -204,20 +201,20 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 def _shown(value: object) -> str:
     try:
         if isinstance(value, bytes | bytearray):
-            text = value[: FIELD_CHARACTERS_MAX + 1].decode("utf-8", "backslashreplace")
+            text = value[: LOG_FIELD_CHARACTERS_MAX + 1].decode("utf-8", "backslashreplace")
         else:
             text = str(value)
     except Exception:  # its __str__ has a mistake of its own
         text = f"a {type(value).__name__} that cannot be shown"
-    cut = len(text) > FIELD_CHARACTERS_MAX
-    return f"{text[:FIELD_CHARACTERS_MAX]}…" if cut else text
+    cut = len(text) > LOG_FIELD_CHARACTERS_MAX
+    return f"{text[:LOG_FIELD_CHARACTERS_MAX]}…" if cut else text
 
 
 def _exception(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[1] is None:
         return ""
     text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-    return text[-EXCEPTION_CHARACTERS_MAX:]
+    return text[-LOG_EXCEPTION_CHARACTERS_MAX:]
 
 
 def _bare(text: str) -> str:

@@ -9,12 +9,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-#: How long telling may hold the server up. A socket that is full this long belongs to a system
-#: in trouble, and the next word goes there soon anyway.
-SEND_MS_MAX = 100
-
-#: A status is a line that people read.
-STATUS_CHARACTERS_MAX = 200
+from workq.limits import NOTIFY_MS, NOTIFY_STATUS_CHARACTERS_MAX
 
 
 class Notifier:
@@ -52,7 +47,7 @@ class Notifier:
             if address.startswith(b"@"):  # abstract: it lives outside of the file system
                 address = b"\0" + address[1:]
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.settimeout(SEND_MS_MAX / 1000)
+                sender.settimeout(NOTIFY_MS / 1000)
                 sender.sendto(text.encode("utf-8", "replace"), address)
         except (OSError, ValueError):
             return False
@@ -77,5 +72,6 @@ def watchdog_interval_ms(environ: Mapping[str, str], process: int) -> int:
 
 def _status(text: str) -> str:
     """A status of one line: more lines would say more than a status."""
-    line = "".join(one if one.isprintable() else " " for one in text[:STATUS_CHARACTERS_MAX])
+    start = text[:NOTIFY_STATUS_CHARACTERS_MAX]
+    line = "".join(one if one.isprintable() else " " for one in start)
     return f"STATUS={line}" if line else ""

@@ -6,11 +6,10 @@ import os
 import resource
 from pathlib import Path
 
+from workq.limits import YOUNG_OBJECTS_MAX
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
-
-#: New objects after which they are looked through for cycles: one or two milliseconds of work.
-YOUNG_OBJECTS_MAX = 5_000
 
 
 def resident_bytes() -> int:

@@ -12,17 +12,18 @@ import time
 
 from workq import __version__
 from workq.broker.broker import Broker
-from workq.cmdlog.log import Log, NoLog
 from workq.commands import COMMANDS
 from workq.commands.base import Facts
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
-from workq.errors import LogError
 from workq.limits import LONG_TURN_MS, Bounds
 from workq.server.clock import Clock
 from workq.server.connection import Connection
 from workq.server.process import collect_young, descriptors_left, resident_bytes
+from workq.server.storage import Storage
+from workq.server.untaken import Untaken
 from workq.server.watch import Watch
+from workq.server.writer import Writer
 
 #: How often the wall clock and the process's memory are looked at.
 SAMPLE_MS = 1000
@@ -33,44 +34,67 @@ class Ring:
 
     Args:
         bounds: what an operator can turn.
+        storage: what it starts from and writes to; by default nothing.
 
     Attributes:
         connections: those that stand.
+        untaken: those whose clients do not take their replies.
+        awake: whether a turn is due.
+        deserted: set when a connection has gone and none is left.
         drained: set when, after `drain`, the last client is gone.
         failure: what made a turn or the log fail, which is the end; `failed` is set then.
         in_turn: whether a turn is being had.
     """
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
-        self.clock = Clock()
-        self.broker = Broker(Engine(), COMMANDS, bounds)
-        self.log: Log = NoLog(_Reports(self))
+    def __init__(self, bounds: Bounds | None = None, storage: Storage | None = None) -> None:
+        storage = storage or Storage(Engine())
+        self.clock = Clock(storage.start_ms)
+        self.broker = Broker(storage.engine, COMMANDS, bounds)
         self.in_turn = False
+        self._policy = storage.policy
+        self.writer = Writer(self.broker, storage.policy, wake=self._woken, fail=self.fail)
+        self.log = self.writer.log = storage.open(self.writer, self.clock.now_ms())
         self.connections: dict[Connection, None] = {}
+        self.untaken = Untaken()
+        self.deserted = asyncio.Event()
         self.drained = asyncio.Event()
         self.failure: Exception | None = None
         self.failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._awake = False
+        self.awake = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
         self._begun_ms = self.clock.now_ms()
         self._started_ms = time.time_ns() // 1_000_000
         self._draining = False
+        self._closing = False
         self._long_turns = 0
         self._longest_turn_ns = 0
         self._watch = Watch()
         self._sample()
+        if self._policy.interval_ms:
+            self._sync()
 
     def connection(self) -> Connection:
         """What asyncio calls for each client."""
         return Connection(self)
 
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.pop(connection, None)
+        if not self.connections:
+            self.deserted.set()
+
     def wake(self) -> None:
         """Something has happened: have a turn soon, one for all that happens until then."""
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self._loop.call_soon(self._turn)
+
+    def _woken(self) -> None:
+        """The log has come on: what waited for it may leave, in this turn or in one of its own."""
+        if not self.in_turn:
+            self.wake()
 
     def drain(self) -> None:
         """Begin to shut down; see `Broker.drain`."""
@@ -83,9 +107,17 @@ class Ring:
         self.broker.end()
         self.wake()
 
+    async def close(self) -> None:
+        """Have a last turn for what the ends of connections have changed, and close the log."""
+        self._turn()
+        self._closing = True
+        closed = asyncio.Event()
+        self.log.close(self.clock.now_ms(), closed.set)
+        await closed.wait()
+
     def _turn(self) -> None:
         """Have a turn. One that fails ends the server: what it left half done would be served."""
-        if self.failure is not None:
+        if self.failure is not None or self._closing:
             return
         self.in_turn = True
         try:
@@ -101,14 +133,15 @@ class Ring:
         self.failed.set()
 
     def _have_turn(self) -> None:
-        self._awake = False
+        self.awake = False
         broker = self.broker
         start_ns = self.clock.now_ns()
         now_ms = start_ns // 1_000_000
         commit = broker.turn(now_ms, self.clock.offset_ms)
         if commit:
-            broker.appended(self.log.append(b""))  # it keeps nothing and wants no bytes
-        for session, data, ending in broker.release():
+            self.writer.append(commit, now_ms)
+        sends = broker.release()
+        for session, data, ending in sends:
             transport = session.peer.transport
             if transport is None or transport.is_closing():
                 broker.bounced(session)
@@ -116,6 +149,8 @@ class Ring:
                 session.peer.end(data, ending)
             else:
                 transport.write(data)
+        if self.untaken.connections:
+            self.untaken.look(sends)
         for session in broker.resumed():
             if session.peer is not None:
                 session.peer.set_reading(True)
@@ -128,6 +163,13 @@ class Ring:
             self._longest_turn_ns = took_ns
         if took_ns > LONG_TURN_MS * 1_000_000:
             self._long_turns += 1
+
+    def _sync(self) -> None:
+        """Have what was written synced, every so often, whether anything happens or not."""
+        if self._closing:
+            return
+        self.log.sync()
+        self._loop.call_later(self._policy.interval_ms / 1000, self._sync)
 
     def _arm(self, now_ms: int) -> None:
         """See to it that the next deadline finds a turn."""
@@ -151,6 +193,8 @@ class Ring:
 
     def _sample(self) -> None:
         self.clock.sample()
+        if self.failure is None and not self._closing:
+            self.log.tick(self.clock.now_ms())
         self.broker.facts = Facts(
             version=__version__,
             started_ms=self._started_ms,
@@ -158,34 +202,16 @@ class Ring:
             memory_bytes=resident_bytes(),
             long_turns=self._long_turns,
             longest_turn_us=self._longest_turn_ns // 1000,
+            untaken_bytes=self.untaken.kept_bytes,
+            cut_for_untaken=self.untaken.cut,
         )
         numbers = self.broker.gauges()
         numbers["long-turns"] = self._long_turns
         numbers["longest-turn-us"] = self._longest_turn_ns // 1000
+        numbers["untaken-bytes"] = self.untaken.kept_bytes
+        numbers["cut-for-untaken"] = self.untaken.cut
+        numbers["jobs"] = self.broker.engine.size
+        numbers["held-bytes"] = self.broker.engine.held_bytes
         self._watch.look(numbers, descriptors_left())
         self._loop.call_later(SAMPLE_MS / 1000, self._sample)
         self.wake()
-
-
-class _Reports:
-    """What the log tells the ring (`workq.cmdlog.log.Reports`).
-
-    Args:
-        ring: learns it.
-    """
-
-    def __init__(self, ring: Ring) -> None:
-        self._ring = ring
-
-    def written(self, position: int) -> None:
-        """Without a log that keeps anything nothing is safer: replies wait for this."""
-        self._ring.broker.safe(position)
-        if not self._ring.in_turn:
-            self._ring.wake()
-
-    def synced(self, position: int) -> None:
-        """There is no policy yet under which a reply waits for it."""
-
-    def failed(self, reason: str) -> None:
-        """The server ends."""
-        self._ring.fail(LogError(reason))

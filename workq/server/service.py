@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 from collections.abc import Sequence
 
-from workq.limits import LINGER_MS, Bounds
+from workq.broker.session import CLOSE
+from workq.errors import LogError
+from workq.limits import BACKLOG_CONNECTIONS_MAX, LINGER_MS, OWN_DESCRIPTORS, Bounds
 from workq.server import logs
 from workq.server.listen import Address, SocketFile, TcpAddress, UnixAddress, bind
 from workq.server.notify import Notifier, watchdog_interval_ms
 from workq.server.process import raise_descriptor_limit, take_over_collection
 from workq.server.ring import Ring
 from workq.server.settings import Settings
-
-#: Connections that may wait to be accepted.
-BACKLOG = 1024
-
-#: Descriptors that are not clients': listeners, log, standard streams, libraries.
-OWN_DESCRIPTORS = 64
+from workq.server.storage import load
+from workq.wire import replies
 
 _log = logs.get_logger("workq.server")
 
@@ -46,7 +45,9 @@ def bounds(settings: Settings, descriptors_max: int) -> Bounds:
     )
 
 
-async def serve(settings: Settings, addresses: Sequence[Address], notifier: Notifier) -> bool:
+async def serve(
+    settings: Settings, addresses: Sequence[Address], notifier: Notifier
+) -> Exception | None:
     """Serve until a signal says to stop, then drain.
 
     Args:
@@ -55,13 +56,17 @@ async def serve(settings: Settings, addresses: Sequence[Address], notifier: Noti
         notifier: told when the server is ready, alive and stopping.
 
     Returns:
-        Whether it was told to stop; if not, a mistake of its own has ended it.
+        What has ended it, if it was not told to stop: a `LogError`, or a mistake of its own.
 
     Raises:
+        DirectoryError: the directory of the command log cannot be used.
         ListenError: an address cannot be listened on.
     """
+    descriptors_max = raise_descriptor_limit()
+    gc.disable()  # while the state is made: it would look through all of it again and again
+    storage = load(settings, notifier)
     take_over_collection()
-    ring = Ring(bounds(settings, raise_descriptor_limit()))
+    ring = Ring(bounds(settings, descriptors_max), storage)
     signals = _Signals()
     listeners = [await _listen(ring, address, settings.insecure) for address in addresses]
     # The open sockets keep the numbers of their files from being given to others.
@@ -87,14 +92,36 @@ async def serve(settings: Settings, addresses: Sequence[Address], notifier: Noti
             server.close()
     if not ring.failed.is_set():
         await _drain(ring, signals, settings.shutdown_timeout_ms)
+    if isinstance(ring.failure, LogError):
+        await _tell_log_failed(ring)
     for connection in list(ring.connections):
         connection.abort()
+    await _gone(ring)
+    if not ring.failed.is_set():
+        await ring.close()
+    storage.close()
     watchdog.cancel()
-    if ring.failed.is_set():
-        _log.error("the server has failed", exception=ring.failure)
-    else:
+    if ring.failure is None:
         _log.info("stopped")
-    return not ring.failed.is_set()
+    elif isinstance(ring.failure, LogError):
+        _log.error(f"the command log has failed: {ring.failure}")
+    else:
+        _log.error("the server has failed", exception=ring.failure)
+    return ring.failure
+
+
+async def _tell_log_failed(ring: Ring) -> None:
+    """Tell every client; what it waits for cannot be answered honestly any more."""
+    for connection in list(ring.connections):
+        connection.end(replies.LOG_FAILED, CLOSE)
+    await _gone(ring)
+
+
+async def _gone(ring: Ring) -> None:
+    """Wait until the connections that were closed are gone, but not long."""
+    if ring.connections:
+        ring.deserted.clear()
+        await _first_of(LINGER_MS, ring.deserted)
 
 
 class _Signals:
@@ -127,10 +154,14 @@ async def _listen(
     places: list[str] = []
     for bound in bind(address, insecure=insecure):
         if bound.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(ring.connection, sock=bound, backlog=BACKLOG)
+            server = await loop.create_unix_server(
+                ring.connection, sock=bound, backlog=BACKLOG_CONNECTIONS_MAX
+            )
             places.append(str(address))
         else:
-            server = await loop.create_server(ring.connection, sock=bound, backlog=BACKLOG)
+            server = await loop.create_server(
+                ring.connection, sock=bound, backlog=BACKLOG_CONNECTIONS_MAX
+            )
             host, port = bound.getsockname()[:2]
             places.append(str(TcpAddress(host, port)))
         servers.append(server)

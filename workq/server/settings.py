@@ -7,7 +7,7 @@ field to `Settings` (its name with underscores, and the unit at the end).
 Whatever the source, a value becomes text and is read by the one reader of its kind (see
 `workq.server.kinds`), so that `2GiB` means the same everywhere. Each source is checked whole, even
 where a later one overrides it: what is wrong in a file is said at the next start, not on the day
-the flag is dropped.
+the flag is dropped. And all that is wrong is said at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import difflib
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workq.errors import SettingError
-from workq.limits import BLOCK_BYTES_MAX
+from workq.errors import SettingError, SettingErrors
+from workq.limits import BLOCK_BYTES_MAX, SETTING_VALUES_MAX, SETTINGS_FILE_BYTES_MAX, Bounds
 from workq.server.kinds import (
     DAY_MS,
     FALSE,
@@ -46,13 +47,6 @@ from workq.server.listen import check_reach, read_address
 
 #: A variable of the environment that begins so is a setting, or a mistake.
 PREFIX = "WORKQ_SERVER_"
-
-#: A file of settings is read whole before it is understood. This is a hundred times what one
-#: that names every setting needs, and keeps a path gone wrong from filling the memory.
-FILE_BYTES_MAX = 1024 * 1024
-
-#: Values of one setting that may be given several times.
-VALUES_MAX = 64
 
 #: A spelling less like any setting's name than this gets no hint: 1 is the same, 0 nothing alike.
 LIKENESS_MIN = 0.6
@@ -79,6 +73,12 @@ class Settings:
     request_timeout_ms: int
     idle_timeout_ms: int
     shutdown_timeout_ms: int
+    cmdlog_path: str
+    cmdlog_sync: str
+    cmdlog_sync_int_ms: int
+    cmdlog_seg_size_bytes: int
+    cmdlog_clean_int_ms: int
+    accept_clock: bool
     log: str
     log_level: str
     config: str
@@ -130,6 +130,14 @@ class Setting:
 
 _SWITCH = Boolean("true|false")
 
+#: Where the defaults of bounds stand, with their reasons.
+_BOUNDS = Bounds()
+
+
+def _bound(name: str, kind: Quantity, default: int, text: str) -> Setting:
+    return Setting(name, kind, kind.show(default), text)
+
+
 SETTINGS = (
     Setting("listen", Listened("ADDRESS"), "127.0.0.1:9922",
             "An address to listen on; `[::1]:9922` is one of IPv6, `:9922` is every interface, and "
@@ -138,25 +146,41 @@ SETTINGS = (
     Setting("insecure", _SWITCH, "false",
             "Listen on addresses that other machines can reach too, though there is no "
             "authentication yet and whoever reaches the server may do everything."),
-    Setting("max-connections", number(1, 1_000_000), "10000",
-            "Connections at the same time; one more is refused, so that the others are served."),
-    Setting("max-memory", size(MIB, 1024 * GIB, "none"), "none",
-            "Memory for jobs, counted as payloads, results and a fixed cost per job; what would "
-            "need more is refused."),
-    Setting("max-jobs", number(1, 1_000_000_000, "none"), "none",
-            "Jobs in every state together; one more is refused."),
-    Setting("max-line", size(KIB, MIB), "64KiB",
-            "The length of a request line with its end; a longer one closes its connection."),
-    Setting("max-half-received", size(2 * BLOCK_BYTES_MAX, 1024 * GIB), "256MiB",
-            "Memory for payloads and results that have come in part, of all connections together, "
-            "so that slow senders cannot fill it."),
-    Setting("request-timeout", duration(100, DAY_MS, "never"), "1m",
-            "How long a request may take to come whole once it has begun, before its connection "
-            "is closed."),
-    Setting("idle-timeout", duration(SECOND_MS, 30 * DAY_MS, "never"), "never",
-            "How long a connection may neither ask nor wait for anything before it is closed."),
+    _bound("max-connections", number(1, 1_000_000), _BOUNDS.connections_max,
+           "Connections at the same time; one more is refused, so that the others are served."),
+    _bound("max-memory", size(MIB, 1024 * GIB, "none"), _BOUNDS.memory_bytes_max,
+           "Memory for jobs, counted as payloads, results and a fixed cost per job; what would "
+           "need more is refused."),
+    _bound("max-jobs", number(1, 1_000_000_000, "none"), _BOUNDS.jobs_max,
+           "Jobs in every state together; one more is refused."),
+    _bound("max-line", size(KIB, MIB), _BOUNDS.line_bytes_max,
+           "The length of a request line with its end; a longer one closes its connection."),
+    _bound("max-half-received", size(2 * BLOCK_BYTES_MAX, 1024 * GIB), _BOUNDS.input_bytes_max,
+           "Memory for payloads and results that have come in part, of all connections together, "
+           "so that slow senders cannot fill it."),
+    _bound("request-timeout", duration(100, DAY_MS, "never"), _BOUNDS.request_timeout_ms,
+           "How long a request may take to come whole once it has begun, before its connection "
+           "is closed."),
+    _bound("idle-timeout", duration(SECOND_MS, 30 * DAY_MS, "never"), _BOUNDS.idle_timeout_ms,
+           "How long a connection may neither ask nor wait for anything before it is closed."),
     Setting("shutdown-timeout", duration(0, HOUR_MS), "5s",
             "How long the server, told to stop, goes on sending the replies that are under way."),
+    Setting("cmdlog-path", Text("PATH"), "",
+            "The directory of the command log; it is made if it is missing. Without one, jobs are "
+            "kept in memory only and end with the server."),
+    Setting("cmdlog-sync", choice("always", "interval", "os"), "interval",
+            "What a reply waits for: `always` for the disk, `interval` and `os` for the operating "
+            "system, which `interval` makes write to the disk every so often."),
+    Setting("cmdlog-sync-int", duration(1, HOUR_MS, plain="ms"), "1s",
+            "How often the log is synced under `interval`: what may be lost when the machine goes "
+            "down."),
+    Setting("cmdlog-seg-size", size(1, 16 * GIB), "64MiB",
+            "The length of a segment, which is one file of the log; at least 4KiB."),
+    Setting("cmdlog-clean-int", duration(100, DAY_MS, plain="ms"), "5m",
+            "How often to look whether the log can be made smaller."),
+    Setting("accept-clock", _SWITCH, "false",
+            "Start although the log's last entry is more than an hour ahead of the clock, and go "
+            "on from there.", places=(FLAG,)),
     Setting("log", choice("auto", "human", "json"), "auto",
             "The form of the log lines: `human` for people, `json` for programs; `auto` is "
             "`human`, with colours on a terminal."),
@@ -189,6 +213,25 @@ class _Given(NamedTuple):
     source: str
 
 
+class _Mistakes:
+    """Those found so far: each is noted, and the search goes on."""
+
+    def __init__(self) -> None:
+        self._found: list[SettingError] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        try:
+            yield
+        except SettingError as error:
+            self._found.append(error)
+
+    def check(self) -> None:
+        """Raise those that were found, if any."""
+        if self._found:
+            raise self._found[0] if len(self._found) == 1 else SettingErrors(self._found)
+
+
 def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """The settings from the defaults, the file, the environment and the flags; the last holds.
 
@@ -199,16 +242,20 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
         environ: the environment.
 
     Raises:
-        SettingError: a setting is unknown, or has no value that can be used.
+        SettingError: a setting is unknown, or has no value that can be used. All such are told
+            together, but of the flags the first that is not one: the word after it may be its
+            value.
     """
+    mistakes = _Mistakes()
     layers = [{one.name: _Given(one.name, [one.default], "default") for one in SETTINGS}]
     flags = _from_flags(arguments)
     asked = any(_value(_BY_NAME[name], flags[name]) for name in ("help", "version") & flags.keys())
     if not asked:
-        variables = _from_environment(environ)
+        variables = _from_environment(environ, mistakes)
         config = flags.get("config") or variables.get("config")
         if config is not None and (path := _value(_BY_NAME["config"], config)):
-            layers.append(_from_file(config.where, str(path)))
+            with mistakes.noted():
+                layers.append(_from_file(config.where, str(path), mistakes))
         layers.append(variables)
     layers.append(flags)
     values: dict[str, Any] = {}
@@ -216,11 +263,15 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     for layer in layers:
         last |= layer
         for name, given in layer.items():
-            values[_BY_NAME[name].attribute] = _value(_BY_NAME[name], given)
+            with mistakes.noted():
+                values[_BY_NAME[name].attribute] = _value(_BY_NAME[name], given)
+    mistakes.check()
     settings = Settings(**values, sources={name: given.source for name, given in last.items()})
     if not asked and not settings.insecure:
         for text in settings.listen:
-            check_reach(read_address(text), last["listen"].where)
+            with mistakes.noted():
+                check_reach(read_address(text), last["listen"].where)
+    mistakes.check()
     return settings
 
 
@@ -248,43 +299,48 @@ def _from_flags(arguments: Iterable[str]) -> dict[str, _Given]:
     return layer
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+def _from_environment(environ: Mapping[str, str], mistakes: _Mistakes) -> dict[str, _Given]:
     layer: dict[str, _Given] = {}
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or _OF_KUBERNETES.fullmatch(variable):
             continue
-        setting = _known(variable, variable, ENVIRONMENT, _BY_VARIABLE)
-        if environ[variable]:  # an empty one is how some tools write one that is not set
-            source = f"environment {variable}"
-            layer[setting.name] = _Given(variable, [environ[variable]], source)
+        with mistakes.noted():
+            setting = _known(variable, variable, ENVIRONMENT, _BY_VARIABLE)
+            if environ[variable]:  # an empty one is how some tools write one that is not set
+                source = f"environment {variable}"
+                layer[setting.name] = _Given(variable, [environ[variable]], source)
     return layer
 
 
-def _from_file(where: str, path: str) -> dict[str, _Given]:
+def _from_file(where: str, path: str, mistakes: _Mistakes) -> dict[str, _Given]:
     try:
         with Path(path).open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
+            content = file.read(SETTINGS_FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingError(where, f"cannot read {path}: {reason}") from error
-    if len(content) > FILE_BYTES_MAX:
-        raise SettingError(where, f"{path} has more than {FILE_BYTES_MAX} bytes")
+    if len(content) > SETTINGS_FILE_BYTES_MAX:
+        raise SettingError(where, f"{path} has more than {SETTINGS_FILE_BYTES_MAX} bytes")
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        hint = "; text and what has a unit need quotes" if _UNQUOTED.match(str(error)) else ""
-        raise SettingError(path, f"not a TOML file: {error}{hint}") from error
+        hints = [f"; {hint}" for start, hint in _TOML_HINTS.items() if str(error).startswith(start)]
+        raise SettingError(path, f"not a TOML file: {error}{''.join(hints)}") from error
     layer: dict[str, _Given] = {}
     for key, value in table.items():
-        place = f"{path}: {key}"
-        if isinstance(value, dict):
-            raise SettingError(place, "a table; settings stand outside of tables: max-jobs = 1000")
-        setting = _known(place, key, FILE, _BY_NAME)
-        if isinstance(value, list) and not setting.several:
-            raise SettingError(place, "an array, but this setting has one value only")
-        texts = [_toml_text(place, one) for one in (value if isinstance(value, list) else [value])]
-        layer[key] = _Given(place, texts, f"file {path}")
+        with mistakes.noted():
+            layer[key] = _from_toml(f"{path}: {key}", key, value, f"file {path}")
     return layer
+
+
+def _from_toml(where: str, key: str, value: object, source: str) -> _Given:
+    if isinstance(value, dict):
+        raise SettingError(where, "a table; settings stand outside of tables: max-jobs = 1000")
+    setting = _known(where, key, FILE, _BY_NAME)
+    if isinstance(value, list) and not setting.several:
+        raise SettingError(where, "an array, but this setting has one value only")
+    values = value if isinstance(value, list) else [value]
+    return _Given(where, [_toml_text(where, one) for one in values], source)
 
 
 def _toml_text(where: str, value: object) -> str:
@@ -299,8 +355,12 @@ def _toml_text(where: str, value: object) -> str:
     return str(value)
 
 
-#: How tomllib complains when it meets a word, or a number with a unit, that has no quotes.
-_UNQUOTED = re.compile("Invalid value|Expected newline")
+#: What mostly is the matter, by how tomllib begins to complain.
+_TOML_HINTS = {
+    "Invalid value": "text and what has a unit need quotes",
+    "Expected newline": "text and what has a unit need quotes",
+    "Cannot overwrite a value": "the setting stands there twice",
+}
 
 
 def _known(
@@ -322,8 +382,8 @@ def _value(setting: Setting, given: _Given) -> Scalar | tuple[Scalar, ...]:
     if not setting.several:
         return setting.kind.read(given.where, given.texts[-1].strip())
     texts = [text for listed in given.texts for text in re.split(r"[\s,]+", listed) if text]
-    if not 1 <= len(texts) <= VALUES_MAX:
-        raise SettingError(given.where, f"{len(texts)} values are not in 1 … {VALUES_MAX}")
+    if not 1 <= len(texts) <= SETTING_VALUES_MAX:
+        raise SettingError(given.where, f"{len(texts)} values are not in 1 … {SETTING_VALUES_MAX}")
     return tuple(setting.kind.read(given.where, text) for text in texts)
 
 

@@ -33,6 +33,31 @@ class Event(NamedTuple):
 #: Everything that is told by counting. A new one is one line here, and one in docs/settings.md.
 EVENTS = (
     Event("refused-connections", _log.warning, "connections refused", ("connections",)),
+    Event(
+        "refused-for-memory",
+        _log.warning,
+        "requests refused: no memory for more",
+        ("jobs", "held-bytes", "waiting"),
+    ),
+    Event(
+        "cut-for-memory",
+        _log.warning,
+        "clients cut off: no memory for more half-received requests",
+        ("input-bytes", "connections"),
+    ),
+    Event(
+        "cut-for-input",
+        _log.warning,
+        "clients cut off: too much sent behind a request that waits",
+    ),
+    Event(
+        "cut-for-untaken",
+        _log.warning,
+        "clients cut off: too many replies not taken",
+        ("untaken-bytes", "connections"),
+    ),
+    Event("request-timeouts", _log.info, "clients cut off: requests did not come whole in time"),
+    Event("idle-timeouts", _log.info, "clients cut off: idle for too long", ("connections",)),
     Event("long-turns", _log.info, "long turns", ("longest-turn-us",)),
 )
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from workq import limits
 from workq.errors import Refusal
 from workq.wire import replies
 from workq.wire.fields import CANONICAL_ID, JOB_ID, Field, number
 
+#: What a command is executed with: of one that takes an id, the id and a tuple of the values of its
+#: other fields; else just those values. The block, if there is one, is the last.
 Arguments = tuple[Any, ...]
 
 #: First words that no job client sends, but web browsers and mail programs do.
@@ -54,7 +56,9 @@ class Grammar:
         many: whether the first field may stand several times.
         optional: how many of the last fields may be missing.
         block_error: the error for a bad block; None for a command without a block.
-        make: turns the fields' values and the flags' values by name into arguments.
+        make: turns the values of the fields but the id, and the flags' values by name, into the
+            values the command wants.
+        varied: whether its lines seldom repeat, so that remembering them is of no use.
     """
 
     def __init__(
@@ -66,13 +70,15 @@ class Grammar:
         many: bool = False,
         optional: int = 0,
         block_error: bytes | None = None,
-        make: Callable[[list[Any], dict[str, Any]], Arguments] | None = None,
+        make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
+        varied: bool = False,
     ) -> None:
         self.name = name
         self.fields = fields
         self.flags = {flag.name.encode("ascii"): flag for flag in flags}
         self.many = many
         self.block_error = block_error
+        self.varied = varied
         self._make = make
         self._most = limits.LEASE_NAMES_MAX - 1 + len(fields) if many else len(fields)
         self._least = len(fields) - optional
@@ -131,13 +137,21 @@ class Grammar:
             fields = fields[:1] * names + fields[1:]
         values = [field.read(word) for field, word in zip(fields, words, strict=False)]
         named = {self.flags[key].name: self.flags[key].read(flags[key]) for key in flags}
-        return tuple(values) if self._make is None else self._make(values, named)
+        job_id = values.pop(0) if self.by_id else b""
+        made = tuple(values) if self._make is None else self._make(values, named)
+        return (job_id, made) if self.by_id else made
 
+
+#: Of what follows the id in a line with a block: the words before the size, the size, flags behind.
+_SIZED = re.compile(rb"(.*) ([0-9]{1,7})((?: -[^ =]+=[^ ]+)*\r?)")
 
 #: A size that is a number; one beyond what is discarded is as good as none.
 _read_size = number(0, limits.BLOCK_DISCARD_BYTES_MAX, b"")
 
 Command = TypeVar("Command", bound=Grammar)
+
+#: What follows the id in a line: the command, the values of its other fields, the block's size.
+Tail: TypeAlias = tuple[Command, tuple[Any, ...], int]
 
 
 class Table(Generic[Command]):
@@ -151,15 +165,17 @@ class Table(Generic[Command]):
         request: the short way (see `workq.wire.reader`): matches a whole line with its end. In
             the common form of a command that takes an id its groups are the command's name, the
             id and what follows it; else none, none, and the whole line.
-        tails: by name and by what follows the id, the command, its arguments after the id and
+        tails: by name and by what follows the id, the command, the values of its other fields and
             the block's size (-1 for no block), for lines read before.
+        sized: by name and by what follows the id without the block's size, the same.
         lines: by the whole line the command and its arguments, for lines read before of commands
             without id and block.
     """
 
     def __init__(self, commands: Iterable[Command]) -> None:
         self.entries: dict[bytes, Command | dict[bytes, Command]] = {}
-        self.tails: dict[bytes, dict[bytes, tuple[Command, Arguments, int]]] = {}
+        self.tails: dict[bytes, dict[bytes, Tail[Command]]] = {}
+        self.sized: dict[bytes, dict[bytes, Tail[Command]]] = {}
         self.lines: dict[bytes, tuple[Command, Arguments]] = {}
         for command in commands:
             first, _, second = command.name.encode("ascii").partition(b" ")
@@ -171,6 +187,7 @@ class Table(Generic[Command]):
                 self.entries[first] = command
                 if command.by_id:
                     self.tails[first] = {}
+                    self.sized[first] = {}
         self.request = re.compile(
             rb"(?:(%b) (%b))?+([^\n]*+)\n" % (b"|".join(self.tails), CANONICAL_ID.pattern)
         )
@@ -183,7 +200,7 @@ class Table(Generic[Command]):
             line: the line with its CR, if it has one, without the LF.
             header: what it was read as.
         """
-        if len(line) > limits.KNOWN_LINE_BYTES_MAX:
+        if command.varied or len(line) > limits.KNOWN_LINE_BYTES_MAX:
             return
         match = self.request.match(line + b"\n")
         assert match is not None
@@ -193,9 +210,27 @@ class Table(Generic[Command]):
                 _make_room(self.lines)
                 self.lines[rest] = command, header.arguments
         elif job_id == header.arguments[0]:
-            tails = self.tails[name]
-            _make_room(tails)
-            tails[rest] = command, header.arguments[1:], header.size
+            tail = command, header.arguments[1], header.size
+            _make_room(self.tails[name])
+            self.tails[name][rest] = tail
+            if header.size >= 0 and (match := _SIZED.fullmatch(rest)) is not None:
+                _make_room(self.sized[name])
+                self.sized[name][match[1] + match[3]] = tail
+
+    def recall_sized(self, name: bytes, rest: bytes) -> Tail[Command] | None:
+        """The tail of a line that is like one remembered but for the size of its block.
+
+        The size is the last word that is no flag, so the other words are the same in the same
+        order, and mean the same.
+        """
+        match = _SIZED.fullmatch(rest)
+        if match is None:
+            return None
+        before, size, behind = match.groups()
+        tail = self.sized[name].get(before + behind)
+        if tail is None or int(size) > limits.BLOCK_BYTES_MAX:
+            return None
+        return tail[0], tail[1], int(size)
 
 
 def _make_room(known: dict[bytes, Any]) -> None:

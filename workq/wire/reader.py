@@ -39,14 +39,17 @@ class Reader(Generic[Command]):
         line_bytes_max: how long a line with its end may be; 0 for `LINE_BYTES_MAX`.
 
     Attributes:
-        effort: what the lines that were not known have cost, in usual requests; rises.
+        effort: what the lines that were not known have cost, in usual requests, since the
+            broker last looked and set it to 0.
         unfinished: whether the last call of `next` left something that is not a whole request.
         at: how much of the piece that is being cut has been made into requests.
+        empty: whether all that has come was made into requests.
         ended: whether nothing more will be read, whatever comes.
         silent: whether it ended because the other side speaks another protocol.
     """
 
     __slots__ = (
+        "_amid",
         "_data",
         "_line_bytes_max",
         "_lines",
@@ -64,6 +67,7 @@ class Reader(Generic[Command]):
         "_want",
         "at",
         "effort",
+        "empty",
         "ended",
         "silent",
         "unfinished",
@@ -86,7 +90,9 @@ class Reader(Generic[Command]):
         self._refusal: bytes | None = None  # the reply due after a skipped block
         self._unknown = 0
         self._partial = False
+        self._amid = False  # whether one of `_want` and `_partial` says that more must come
         self.effort = 0
+        self.empty = True
         self.unfinished = False
         self.ended = False
         self.silent = False
@@ -98,59 +104,82 @@ class Reader(Generic[Command]):
 
     def feed(self, data: bytes) -> None:
         """Take in what was received."""
-        if self.ended:
-            return
-        if self.at == len(self._data) and not self._more:
-            self._data = data
-            self.at = 0
+        if self.empty:
+            if data and not self.ended:
+                self._data = data
+                self.empty = False
         else:
             self._more += data
 
     def next(self) -> tuple[Command | None, Any] | None:
         """The next request: a command and its arguments; or None and an error reply, which is
         empty for none; or just None when more must come first."""
-        data = self._data
-        at = self.at
-        if at == len(data) and not self._more:
-            if at:  # let go of what was read
-                self._data = b""
-                self.at = 0
+        if self.empty:
             self.unfinished = self._skip >= 0
             return None
-        if self._want > len(data) - at + len(self._more):
-            self.unfinished = True
-            return None  # its line was read before; it waits for its block
-        if self._partial:
-            if not self._join():
-                return None  # what there was of its line has been looked through before
-            self._partial = False
-            data, at = self._data, self.at
-        # The short way: a whole request whose line is known, but for the id.
-        match = self._match(data, at)
+        if self._amid and not self._can_go_on():
+            return None
+        # The short way: a whole request whose line is known, but for the id and the size.
+        data = self._data
+        match = self._match(data, self.at)
         if match is not None and self._skip < 0:
             name, job_id, rest = match.groups()
+            stop = match.end()
             if name is None:
                 line = self._lines.get(rest)
                 if line is not None:
-                    self.at = match.end()
                     self._unknown = 0
+                    self.at = stop
+                    if stop == len(data) and not self._more:
+                        self._let_go()
                     return line
-            elif (tail := self._tails[name].get(rest)) is not None:
-                command, arguments, size = tail
-                start = match.end()
-                if size < 0:
-                    self.at = start
+            else:
+                tail = self._tails[name].get(rest) or self._table.recall_sized(name, rest)
+                if tail is not None:
+                    command, values, size = tail
+                    if size < 0:
+                        request: tuple[Any, ...] = (job_id, values)
+                    elif data[stop + size : stop + size + 2] == b"\r\n":
+                        request = (job_id, values, data[stop : stop + size])
+                        stop += size + 2
+                        if self._amid:
+                            self._want = 0
+                            self._amid = False
+                    else:
+                        return self._next_in_general()
                     self._unknown = 0
-                    return command, (job_id, *arguments)
-                stop = start + size
-                if data[stop : stop + 2] == b"\r\n":
-                    self.at = stop + 2
-                    self._unknown = 0
-                    self._want = 0
-                    return command, (job_id, *arguments, data[start:stop])
+                    self.at = stop
+                    if stop == len(data) and not self._more:
+                        self._let_go()
+                    return command, request
         return self._next_in_general()
 
+    def _can_go_on(self) -> bool:
+        """Whether enough has come to go on with a request that has come in part."""
+        if self._want > len(self._data) - self.at + len(self._more):
+            self.unfinished = True
+            return False  # its line was read before; it waits for its block
+        if self._partial:
+            if not self._join():
+                return False  # what there was of its line has been looked through before
+            self._partial = False
+        return True
+
+    def _let_go(self) -> None:
+        """Everything that has come was read: keep nothing of it."""
+        self.unfinished = self._skip >= 0
+        self._data = b""
+        self.at = 0
+        self.empty = True
+
     def _next_in_general(self) -> tuple[Command | None, Any] | None:
+        item = self._next_item()
+        self._amid = self._want > 0 or self._partial
+        if self.at == len(self._data) and not self._more:
+            self._let_go()
+        return item
+
+    def _next_item(self) -> tuple[Command | None, Any] | None:
         while not self.ended:
             if self._skip < 0:
                 item = self._cut()
@@ -306,6 +335,5 @@ class Reader(Generic[Command]):
         self._skip = -1
         self._partial = False
         self._refusal = None
-        self._data = b""
-        self.at = 0
         self._more = bytearray()
+        self._let_go()

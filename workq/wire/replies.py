@@ -46,6 +46,8 @@ DUPLICATE_RESULT: Final = _error("CLIENT-ERROR Duplicate result")
 
 TOO_MANY_CONNECTIONS: Final = _error("SERVER-ERROR Too many connections")
 OUT_OF_MEMORY: Final = _error("SERVER-ERROR Out of memory")
+DISK_FULL: Final = _error("SERVER-ERROR Disk full")
+LOG_FAILED: Final = _error("SERVER-ERROR Log failed")
 SHUTTING_DOWN: Final = _error("SERVER-ERROR Shutting down")
 
 

@@ -1,0 +1,66 @@
+"""The thread that waits for the disk."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from queue import SimpleQueue
+
+from workq.cmdlog.worker import ThreadWorker
+
+
+def test_steps_are_taken_in_order_and_away_from_the_caller():
+    """And their ends are told in order."""
+    ends: list[tuple[int, Exception | None]] = []
+    threads: list[str] = []
+    worker = ThreadWorker(lambda done, failure: done(failure))
+
+    def step() -> None:
+        threads.append(threading.current_thread().name)
+
+    def end(number: int, failure: Exception | None) -> None:
+        ends.append((number, failure))
+
+    for number in range(50):
+        worker.submit(step, partial(end, number))
+    worker.close()
+    assert ends == [(number, None) for number in range(50)]
+    assert set(threads) == {"workq-cmdlog"}
+
+
+def test_a_step_that_fails_is_told_and_the_next_is_taken():
+    """What becomes of it the loop decides."""
+    ends: list[Exception | None] = []
+    worker = ThreadWorker(lambda done, failure: done(failure))
+    error = OSError(5, "Input/output error")
+
+    def fail() -> None:
+        raise error
+
+    worker.submit(fail, ends.append)
+    worker.submit(lambda: None, ends.append)
+    worker.close()
+    assert ends == [error, None]
+
+
+def test_a_caller_does_not_wait():
+    """Not even for a step that waits for the caller."""
+    gate: SimpleQueue[None] = SimpleQueue()
+    ends: list[Exception | None] = []
+    worker = ThreadWorker(lambda done, failure: done(failure))
+    worker.submit(gate.get, ends.append)
+    assert ends == []
+    gate.put(None)
+    worker.close()
+    assert ends == [None]
+
+
+def test_a_loop_that_is_gone_ends_the_thread():
+    """Without a word: nobody is there to hear it."""
+
+    def call(done, failure):
+        raise RuntimeError("Event loop is closed")
+
+    worker = ThreadWorker(call)
+    worker.submit(lambda: None, lambda failure: None)
+    worker.close()

@@ -1,0 +1,115 @@
+"""The state, made again from a log."""
+
+import pytest
+
+from tests.cmdlog.making import opened
+from tests.engine.making import SITUATIONS, job_in, later, running
+from tests.simulation.disk import SimulatedDisk
+from workq.cmdlog.frames import COMMIT
+from workq.cmdlog.scan import Reading
+from workq.engine import dump
+from workq.engine.state import State
+from workq.errors import CorruptionError
+from workq.recovery.records import bodies
+from workq.recovery.replay import replay
+
+
+def kept(commits):
+    """A disk with a log of some commits, each with its time."""
+    disk = SimulatedDisk()
+    log, _, worker, *_ = opened(disk)
+    for commit, time_ms in commits:
+        for records, body in bodies(commit):
+            log.append(COMMIT, time_ms, records, body)
+        worker.run()
+    return disk
+
+
+def taken(engine):
+    """The commit of an engine, and its time."""
+    commit, engine.commit = engine.commit, []
+    return commit, engine.now_ms
+
+
+def again(disk):
+    """The state that a log on a disk makes, and how many transitions there were."""
+    state = State()
+    count = replay(Reading(disk), state)
+    return state, count
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_job_comes_back_as_it_was(situation):
+    """In every situation of its life, with an equal digest of all."""
+    engine = running()
+    commits = [taken(engine)] if engine.commit else []
+    job_in(engine, situation)
+    count = len(engine.commit)
+    commits.append(taken(engine))
+    state, replayed = again(kept(commits))
+    assert replayed == count
+    assert dump.digest(state) == dump.digest(engine)
+    assert dump.rest(state) == dump.rest(engine)
+
+
+def test_deadlines_are_absolute():
+    """A restart neither prolongs nor forgets them: they are where they were."""
+    engine = running()
+    job_in(engine, "leased")
+    later(engine, 300)
+    state, _ = again(kept([taken(engine)]))
+    (job,) = state.jobs.values()
+    (original,) = engine.jobs.values()
+    assert job.lease and original.lease
+    assert job.lease.at_ms == original.lease.at_ms
+    assert job.at_ms == original.at_ms
+
+
+def test_the_time_is_that_of_the_last_frame():
+    """No server goes on before it, whatever its wall clock shows."""
+    engine = running()
+    job_in(engine, "ready", 1)
+    commits = [taken(engine)]
+    later(engine, 5000)
+    job_in(engine, "ready", 2)
+    commits.append(taken(engine))
+    state, _ = again(kept(commits))
+    assert state.now_ms == engine.now_ms
+
+
+def test_progress_is_told_for_each_frame():
+    """The bytes done rise to all of them."""
+    engine = running()
+    commits = []
+    for number in range(1, 40):
+        job_in(engine, "completed", number)
+        commits.append(taken(engine))
+    reading = Reading(kept(commits))
+    done = []
+    replay(reading, State(), lambda: done.append(reading.bytes_done))
+    assert len(done) >= len(commits)
+    assert done == sorted(done)
+    assert reading.bytes_done == reading.bytes_in_all
+
+
+@pytest.mark.parametrize(
+    "records, problem",
+    [
+        ([(8, b"00000000-0000-4000-8000-000000000009")], "do not fit"),
+        ([(8, 5, 5)], "type 8 with 3 values"),
+    ],
+)
+def test_a_frame_that_makes_no_sense_is_named(records, problem):
+    """It is whole, so no crash has made it: file and place are told, and nothing is guessed."""
+    with pytest.raises(CorruptionError, match=rf"000000001\.log.*{problem}"):
+        again(kept([(records, 1)]))
+
+
+def test_a_frame_that_counts_wrong_is_refused():
+    """Its head says how many records there are."""
+    disk = SimulatedDisk()
+    log, _, worker, *_ = opened(disk)
+    log.append(COMMIT, 1, 2, next(bodies([(8, b"x")]))[1])
+    worker.run()
+    with pytest.raises(CorruptionError, match="1 records and says 2"):
+        again(disk)

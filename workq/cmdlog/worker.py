@@ -1,0 +1,52 @@
+"""The thread in which a log waits for the disk, so that the event loop need not.
+
+One thread, first come, first served: a sync that was asked for after a write covers it. Each step
+costs two changes of thread, some 50 µs; what is small is therefore written on the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import TypeAlias
+
+_Done: TypeAlias = Callable[[Exception | None], None]
+
+
+class ThreadWorker:
+    """A `workq.cmdlog.disk.Worker` in a thread of its own.
+
+    Args:
+        call: has a function called on the loop, with one argument; may be called from any thread
+            (`loop.call_soon_threadsafe`).
+    """
+
+    def __init__(self, call: Callable[[_Done, Exception | None], object]) -> None:
+        self._call = call
+        self._steps: SimpleQueue[tuple[Callable[[], None], _Done] | None] = SimpleQueue()
+        # No step may keep a process alive that has been told to end: it may wait for a dead disk.
+        self._thread = Thread(target=self._run, name="workq-cmdlog", daemon=True)
+        self._thread.start()
+
+    def submit(self, step: Callable[[], None], done: _Done) -> None:
+        """Have a step taken, and its end told on the loop."""
+        self._steps.put((step, done))
+
+    def close(self) -> None:
+        """Wait until all steps have been taken, and end the thread."""
+        self._steps.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._steps.get()) is not None:
+            step, done = item
+            failure: Exception | None = None
+            try:
+                step()
+            except Exception as error:  # the loop decides what becomes of it
+                failure = error
+            try:
+                self._call(done, failure)
+            except RuntimeError:  # the loop is closed: nobody wants to know any more
+                return

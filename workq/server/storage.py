@@ -1,0 +1,238 @@
+"""Where the state comes from and goes to: a command log in a directory, or nothing.
+
+At the start the log is read, which makes the state again (`load`); then it is opened for writing
+(`Storage.open`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from workq.cmdlog.directory import DirectoryLog
+from workq.cmdlog.disk import Disk
+from workq.cmdlog.files import RealDisk
+from workq.cmdlog.log import Log, NoLog, Reports
+from workq.cmdlog.scan import Reading
+from workq.cmdlog.settle import End, lock, settle
+from workq.cmdlog.worker import ThreadWorker
+from workq.engine.engine import Engine
+from workq.errors import DirectoryError
+from workq.limits import CLOCK_BEHIND_MS_MAX, PROGRESS_MS, SEGMENT_BYTES_MIN
+from workq.recovery.replay import replay
+from workq.server import logs
+from workq.server.notify import Notifier
+from workq.server.settings import Settings
+from workq.server.writer import INTERVAL, Policy
+
+_log = logs.get_logger("workq.server")
+
+
+class Storage:
+    """What a server starts from, and what it writes to.
+
+    Args:
+        engine: with the state as it was read.
+        policy: of the log.
+
+    Attributes:
+        start_ms: no time before this may be told by the server's clock.
+    """
+
+    def __init__(self, engine: Engine, policy: Policy | None = None) -> None:
+        self.engine = engine
+        self.policy = policy or Policy()
+        self.start_ms = engine.now_ms
+        self._worker: ThreadWorker | None = None
+
+    def open(self, reports: Reports, time_ms: int) -> Log:
+        """Begin to write.
+
+        Args:
+            reports: is told how far the log has come.
+            time_ms: now, by the server's clock.
+        """
+        return NoLog(reports)
+
+    def close(self) -> None:
+        """Wait for what is under way, after the log was closed."""
+        if self._worker is not None:
+            self._worker.close()
+
+
+class DirectoryStorage(Storage):
+    """A command log in a directory, whose lock is held.
+
+    Args:
+        engine: with the state as it was read.
+        policy: of the log.
+        disk: the directory.
+        end: where the log ended.
+        segment_bytes: how long a segment becomes.
+    """
+
+    def __init__(
+        self, engine: Engine, policy: Policy, disk: Disk, end: End, segment_bytes: int
+    ) -> None:
+        super().__init__(engine, policy)
+        self._disk = disk
+        self._end = end
+        self._segment_bytes = segment_bytes
+
+    def open(self, reports: Reports, time_ms: int) -> Log:
+        """Begin a new epoch, which waits for the disk.
+
+        Raises:
+            DirectoryError: the disk does not let us.
+        """
+        loop = asyncio.get_running_loop()
+        self._worker = worker = ThreadWorker(loop.call_soon_threadsafe)
+        try:
+            log = DirectoryLog(
+                self._disk,
+                worker,
+                reports,
+                self._end,
+                segment_bytes=self._segment_bytes,
+                time_ms=time_ms,
+                chance=os.urandom,
+            )
+        except OSError as error:
+            raise _unusable(self._disk.path, error) from error
+        self.engine.resume(log.epoch)
+        return log
+
+
+def load(settings: Settings, notifier: Notifier) -> Storage:
+    """Make the state again from the command log that the settings name, if they name one.
+
+    Args:
+        settings: the settings.
+        notifier: is told that the start goes on, if it takes long.
+
+    Raises:
+        DirectoryError: the directory cannot be used.
+    """
+    path = settings.cmdlog_path
+    if not path:
+        return Storage(Engine())
+    try:
+        disk = RealDisk(path, make=True)
+        lock(disk)
+        reading = Reading(disk)
+        engine = Engine()
+        progress = _Progress(path, reading, notifier)
+        count = replay(reading, engine, progress.step)
+        progress.end()
+        _check_clock(path, engine.now_ms, settings.accept_clock)
+        _tell_tail(path, reading)
+        end = settle(disk, reading)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    policy = Policy(
+        settings.cmdlog_sync,
+        settings.cmdlog_sync_int_ms if settings.cmdlog_sync == INTERVAL else 0,
+    )
+    _log.info(
+        "command log read",
+        path=path,
+        jobs=engine.size,
+        transitions=count,
+        took_ms=progress.took_ms,
+    )
+    _log.info(
+        "command log",
+        sync=policy.name,
+        lost_if_the_machine_goes_down=policy.window,
+        lost_if_the_server_is_killed="nothing that was acknowledged",
+    )
+    segment_bytes = settings.cmdlog_seg_size_bytes
+    if segment_bytes < SEGMENT_BYTES_MIN:
+        _log.warning(
+            "cmdlog-seg-size is too small: raised", bytes=segment_bytes, to=SEGMENT_BYTES_MIN
+        )
+        segment_bytes = SEGMENT_BYTES_MIN
+    return DirectoryStorage(engine, policy, disk, end, segment_bytes)
+
+
+def _check_clock(path: str, last_ms: int, accepted: bool) -> None:
+    """Refuse to go on from a log that ends in the future: deadlines would be years away."""
+    ahead_ms = last_ms - time.time_ns() // 1_000_000
+    if ahead_ms > CLOCK_BEHIND_MS_MAX and not accepted:
+        raise DirectoryError(
+            path,
+            f"its last entry is {ahead_ms // 60_000} minutes ahead of this machine's clock: set "
+            "the clock right, or start with --accept-clock to go on from the later time",
+        )
+
+
+def _tell_tail(path: str, reading: Reading) -> None:
+    tail = reading.tail
+    if tail is not None:
+        _log.warning(
+            "the command log ends in what was never synced: cut, and kept beside it as .cut",
+            path=path,
+            segment=tail.place.number,
+            offset=tail.place.offset,
+            frames=tail.frames,
+        )
+
+
+def _unusable(path: str, error: OSError) -> DirectoryError:
+    return DirectoryError(str(error.filename or path), error.strerror or str(error))
+
+
+class _Progress:
+    """Shows how far reading has come, if it takes long: a bar on a terminal, lines elsewhere.
+
+    Args:
+        path: of the directory.
+        reading: of it.
+        notifier: is told that the start goes on.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        reading: Reading,
+        notifier: Notifier,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._path = path
+        self._reading = reading
+        self._notifier = notifier
+        self._clock = clock
+        self._begun_ns = clock()
+        self._next_ns = self._begun_ns + PROGRESS_MS * 1_000_000
+        self._bar = sys.stderr.isatty()
+        self._shown = False
+
+    @property
+    def took_ms(self) -> int:
+        """How long it has taken so far."""
+        return (self._clock() - self._begun_ns) // 1_000_000
+
+    def step(self) -> None:
+        """A frame has been read."""
+        if self._clock() < self._next_ns:
+            return
+        self._next_ns += PROGRESS_MS * 1_000_000
+        done, in_all = self._reading.bytes_done, max(self._reading.bytes_in_all, 1)
+        percent = min(100 * done // in_all, 100)
+        self._notifier.extend_timeout(10 * PROGRESS_MS)
+        if self._bar:
+            bar = "#" * (percent // 4)
+            sys.stderr.write(f"\rreading the command log [{bar:<25}] {percent:3} %")
+            sys.stderr.flush()
+            self._shown = True
+        else:
+            _log.info("reading the command log", path=self._path, percent=percent)
+
+    def end(self) -> None:
+        """All has been read."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
