@@ -13,8 +13,9 @@ ARGS ?=
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922; other settings with ARGS="…"
-	$(BIN)/workq-server $(ARGS)
+# A setting in ARGS goes before one in the environment.
+run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922, jobs in data/; settings with ARGS="…"
+	WORKQ_SERVER_CMDLOG_PATH=$${WORKQ_SERVER_CMDLOG_PATH-data} $(BIN)/workq-server $(ARGS)
 
 test: $(VENV)/.test ## Run all tests; some of them with ARGS="-k text" or ARGS=path
 	$(BIN)/python -m pytest $(ARGS)

@@ -168,3 +168,13 @@ def test_the_counters_of_jobs_that_are_gone_are_kept():
     engine.delete(job_in(engine, "leased"))
     copy = replayed(dump.records(engine))
     assert (copy.seq, copy.token) == (engine.seq, engine.token)
+
+
+def test_the_counters_come_back_though_older_jobs_come_after_them():
+    """The last job is gone, and the one before it must not take its number back."""
+    engine = running()
+    added(engine, 1)
+    engine.delete(job_in(engine, "leased", 2))
+    copy = replayed(dump.records(engine))
+    assert (copy.seq, copy.token) == (engine.seq, engine.token)
+    assert dump.digest(copy) == dump.digest(engine)

@@ -136,11 +136,11 @@ class State:
 
     def _restored(self, transition: Transition, _: None) -> None:
         """A job as it stood: put in first as one that is new, then into its state."""
-        seq, token = transition[1], transition[14]
+        given, token = self.seq, transition[14]
         self._added((transitions.ADDED, *transition[1:10]), None)
         job = self.jobs.get(transition[2])
         assert job is not None
-        self.seq = max(seq, self.seq)
+        self.seq = max(given, self.seq)  # later numbers may have been of jobs that are gone
         _, job.attempts, job.fails, job.timeouts = transition[10:14]
         state, result = STATES[transition[10]], transition[16]
         if state == job.state:
