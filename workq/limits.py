@@ -100,6 +100,10 @@ UNSENT_BYTES_MAX = 1024 * 1024
 #: server does nothing that makes more, until the log has come on.
 HELD_BYTES_MAX = 64 * 1024 * 1024
 
+#: And frames handed to the log that are not yet as safe as replies wait for: a disk that hangs must
+#: not fill memory with what is meant for it.
+AHEAD_BYTES_MAX = 64 * 1024 * 1024
+
 #: Replies of all connections together that were sent and not taken, kept for clients that do not
 #: keep up (who leaves more than 64 KiB, as the event loop counts): at more, who has not caught up
 #: for longest is cut off.
@@ -219,6 +223,26 @@ SEGMENT_BYTES_MIN = 4096
 #: How far the last entry of a log may be ahead of the wall clock: a machine that woke with a clock
 #: of long ago must not go on from the future unasked.
 CLOCK_BEHIND_MS_MAX = 3_600_000
+
+#: How often it is looked whether the log has come to need more room than is promised, whatever
+#: `cmdlog-clean-int` says; and how soon after the start. The look costs some microseconds.
+COMPACTION_LOOK_MS = 1000
+
+#: What a snapshot takes beside its records, files being made of blocks; and for a record beside
+#: payload and result, until that was measured on the first one.
+SNAPSHOT_BYTES_MIN = 4096
+SNAPSHOT_RECORD_BYTES = 128
+
+#: A compaction that failed is tried again after twice the time each time, but at least so often.
+COMPACTION_RETRY_MS_MAX = 3_600_000
+
+#: Payloads and results from this size on are left on disk by compaction: to know where they are
+#: takes 200 bytes itself. And how many files it has open for them.
+LEFT_ON_DISK_BYTES_MIN = 512
+COMPACTION_FILES_MAX = 64
+
+#: What is read of a compaction's complaint: a line, or the end of the world in a traceback.
+COMPLAINT_BYTES_MAX = 16 * 1024
 
 #: How often a long start says how far it is.
 PROGRESS_MS = 2000

@@ -14,8 +14,11 @@ from workq.broker.session import Session
 from workq.commands import COMMANDS
 from workq.engine.engine import Engine
 from workq.errors import LogError
+from workq.limits import AHEAD_BYTES_MAX
 from workq.recovery.records import Unpacker
 from workq.server.writer import ALWAYS, INTERVAL, OS, Policy, Writer
+
+MIB = 1024 * 1024
 
 
 class Desk(NamedTuple):
@@ -116,6 +119,24 @@ def test_a_full_disk_refuses_what_grows(desk, caplog):
     one.log.run()
     assert one.turn() == b"+OK\r\n"
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_log_that_does_not_come_on_stops_what_makes_more(desk):
+    """A disk that hangs must not fill memory with payloads meant for it; then all goes on."""
+    one = desk(OS)
+    payload = "x" * MIB
+    asked = AHEAD_BYTES_MAX // MIB + 5
+    for number in range(asked):
+        one.ask(add(number + 1, payload=payload))
+    taken = one.broker.engine.size
+    assert taken * MIB >= AHEAD_BYTES_MAX
+    assert taken < asked
+    replies = b""
+    while one.broker.engine.size < asked:
+        one.log.run()
+        replies += one.turn()
+    one.log.run()
+    assert (replies + one.turn()).count(b"+OK") == asked
 
 
 def test_a_failed_log_is_the_end(desk):

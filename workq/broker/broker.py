@@ -31,7 +31,6 @@ from workq.engine.engine import Engine
 from workq.engine.job import LEASED, Job
 from workq.engine.transitions import Transition
 from workq.limits import (
-    HELD_BYTES_MAX,
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
     NAMES_LIKE_A_REQUEST,
@@ -156,13 +155,13 @@ class Broker:
         else:
             self._agenda.run_later(session)
 
-    def appended(self, position: int) -> None:
-        """The last commit was handed to the log, which gave it this position."""
-        self._gate.appended = position
+    def appended(self, position: int, size_bytes: int = 0) -> None:
+        """A commit, or a piece of it, was handed to the log, which gave it this position."""
+        self._gate.went(position, size_bytes)
 
     def safe(self, position: int) -> None:
         """Everything up to a position is as safe as the policy says."""
-        self._gate.safe = position
+        self._gate.came(position)
 
     def reads_on(self, session: Session) -> bool:
         """Whether the ring shall read more from a client at present.
@@ -186,7 +185,7 @@ class Broker:
         """
         engine = self.engine
         engine.advance(now_ms, offset_ms)
-        if self._gate.held_bytes < HELD_BYTES_MAX:
+        if not self._gate.full:
             self._serving.begin_turn()
             if not engine.behind:
                 self._serving.end_waits()
@@ -229,7 +228,7 @@ class Broker:
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
-        if self._gate.held_bytes >= HELD_BYTES_MAX:
+        if self._gate.full:
             return self.engine.next_ms()  # all else waits for the log
         if self._agenda.runnable or self.names.pending or self._serving.telling:
             return self.engine.now_ms

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from workq.broker.session import STAY, Session
+from workq.limits import AHEAD_BYTES_MAX, HELD_BYTES_MAX
 
 #: What the ring is asked to do: hand bytes to a session's transport, then end the connection or
 #: not (`STAY`, `CLOSE`, `LINGER`). The bytes may be empty when there is only an end.
@@ -31,8 +32,29 @@ class Gate:
         self.appended = 0
         self.safe = 0
         self.held_bytes = 0
+        self._ahead: deque[tuple[int, int]] = deque()
+        self._ahead_bytes = 0
         self._delivering: list[Session] = []
         self._held: deque[tuple[int, Send, int]] = deque()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for the log that nothing may be done that makes it more."""
+        return self.held_bytes >= HELD_BYTES_MAX or self._ahead_bytes >= AHEAD_BYTES_MAX
+
+    def went(self, position: int, size: int) -> None:
+        """A frame of so many bytes was handed to the log."""
+        self.appended = position
+        if position > self.safe:
+            self._ahead.append((position, size))
+            self._ahead_bytes += size
+
+    def came(self, position: int) -> None:
+        """Everything up to a position has become as safe as the policy says."""
+        self.safe = position
+        ahead = self._ahead
+        while ahead and ahead[0][0] <= position:
+            self._ahead_bytes -= ahead.popleft()[1]
 
     def release(self, spoken: Iterable[Session] = ()) -> list[Send]:
         """What may leave now, in order; the leases in it count as delivered unless they bounce.

@@ -115,12 +115,13 @@ class Unpacker:
             if len(record) != lengths.get(kind):
                 raise RecordError(f"it has a record of type {kind} with {len(record)} values")
             if kind == transitions.ADDED:  # spelled out: three quarters of all there is to do
-                _, seq, job_id, name, created_ms, due_ms, expires_ms, values, time_ms, payload = (
-                    record
-                )
+                (
+                    _, seq, job_id, name, created_ms, due_ms, expires_ms, values, time_ms, payload,
+                ) = record  # fmt: skip
                 name, shared = self._shared(name, values)
                 record = (
-                    kind, seq, job_id, name, created_ms, due_ms, expires_ms, shared, time_ms, payload
+                    kind, seq, job_id, name, created_ms, due_ms, expires_ms, shared,
+                    time_ms, payload,
                 )  # fmt: skip
             elif kind == transitions.RESTORED:
                 name, shared = self._shared(record[_NAME], record[_OPTIONS])

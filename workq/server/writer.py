@@ -87,7 +87,7 @@ class Writer:
             self._broker.appended(log.append(COMMIT, now_ms, 0, b""))
             return
         for records, body in bodies(commit):
-            self._broker.appended(log.append(COMMIT, now_ms, records, body))
+            self._broker.appended(log.append(COMMIT, now_ms, records, body), len(body))
         if self._always:
             log.sync()
 
