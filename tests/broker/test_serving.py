@@ -154,3 +154,30 @@ def test_between_portions_clients_may_come_to_their_end():
     rig.settle()
     assert lost.take() == ""
     assert rig.gauge("waiting") == 0
+
+
+def test_large_jobs_that_come_at_once_are_handed_out_in_portions_and_in_order():
+    """A dozen come back in the same millisecond; who asks meanwhile does not overtake."""
+    rig = Rig()
+    holder, late = rig.clients(2)
+    large = "x" * 1024 * 1024
+    for number in range(1, 13):
+        holder.say(add(number, payload=large, options="1000 600000") + "lease q 0\r\n")
+    waiting = rig.clients(12)
+    for client in waiting:
+        client.put("lease q 60000\r\n")
+    rig.settle()
+    rig.now_ms += 1000
+    order = []
+    for turn in range(100):
+        rig.turn()
+        if not turn:
+            late.put("lease q 0\r\n")
+        now = [client for client in waiting if client.take()]
+        assert len(now) <= REPLY_BYTES_PER_TURN_MAX // len(large) + 1
+        order += now
+        if len(order) == len(waiting):
+            break
+    assert order == waiting
+    rig.settle()
+    assert late.take() == TIMEOUT

@@ -19,7 +19,7 @@ from workq.broker.names import KnownNames
 from workq.broker.patience import Patience
 from workq.broker.room import Room
 from workq.broker.serving import Serving
-from workq.broker.session import CLOSE, LINGER, Session
+from workq.broker.session import CLOSE, LINGER, STAY, Session
 from workq.broker.waiting import Waiter, Waiting
 from workq.commands.base import (
     Command,
@@ -104,6 +104,7 @@ class Broker:
         else:
             self._sessions[session] = None
             if not self._patient:
+                session.careful = True
                 self._agenda.run_later(session)
         return session
 
@@ -123,6 +124,7 @@ class Broker:
             if error := self._patience.count(session):
                 self._cut_off(session, error)
             session.paused = not self.reads_on(session)
+            session.careful = True
             return not session.paused
         session.runnable = True
         self._agenda.runnable.append(session)
@@ -143,13 +145,14 @@ class Broker:
             del self._sessions[session]
         self._patience.forget(session)
         self._serving.withdraw(session)
-        session.lost = session.eof = True
+        session.lost = session.eof = session.careful = True
         session.stalled = False
         self._agenda.run_later(session)
 
     def stall(self, session: Session, stalled: bool) -> None:
         """The client does not take its replies, or does again."""
         session.stalled = stalled
+        session.careful = True
         if stalled:
             self._serving.withdraw(session)
         else:
@@ -258,43 +261,33 @@ class Broker:
 
     def _serve(self, session: Session) -> int:
         """Execute a session's requests, as many as one turn may; return how many they count."""
-        cost = 0 if session.waiter is None else 1
-        waiter = session.waiter
-        if waiter is not None:
-            if isinstance(waiter.wait, JobWait):
-                cost += len(waiter.wait.names) // NAMES_LIKE_A_REQUEST
-            self._serve_waiter(session, waiter)
-        reader = session.reader
-        heard = False
-        if session.waiter is None and not session.ending and not session.stalled:
+        cost = 0
+        may = True
+        if session.careful:
+            waiter = session.waiter
+            if waiter is not None:
+                cost = self._serve_waiter(session, waiter)
+            may = session.waiter is None and not session.ending and not session.stalled
+        before = self._requests
+        if may:
             self._asking = session
-            before = self._requests
             cost += self._execute(session)
-            heard = self._requests > before
-        if (
-            session.waiter is not None
-            or session.lost
-            or reader.unfinished
-            or session.half_sent
-            or session.input_bytes
-            or session.paused
-            or session.stalled
-            or session.choked
-            or self._draining
-            or not self._patient
-        ):
-            self._after(session, heard)
-        elif (session.replies or session.ending) and not session.spoken and not session.ended:
+        if session.careful or session.reader.unfinished:
+            self._after(session, heard=self._requests > before)
+        elif session.replies and not session.spoken:
             session.spoken = True
             self._agenda.spoken.append(session)
         return cost
 
-    def _serve_waiter(self, session: Session, waiter: Waiter) -> None:
-        """End the wait of a client that is gone; let one that takes jobs again stand in line."""
+    def _serve_waiter(self, session: Session, waiter: Waiter) -> int:
+        """End the wait of a client that is gone; let one that takes jobs again stand in line.
+        Return what that costs, in usual requests."""
         if session.eof or self._draining:
             self._serving.cut_wait(waiter)
         elif isinstance(waiter.wait, JobWait) and not waiter.in_line and not session.stalled:
             self._serving.rejoin(waiter, waiter.wait)
+        names = len(waiter.wait.names) if isinstance(waiter.wait, JobWait) else 0
+        return 1 + names // NAMES_LIKE_A_REQUEST
 
     def _execute(self, session: Session) -> int:
         """Execute requests of a session for which nothing speaks against it.
@@ -315,7 +308,7 @@ class Broker:
         item: tuple[Command | None, Any] | None = session.asked
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
-                session.choked = True
+                session.choked = session.careful = True
                 break
             if left <= 0 or reader.at >= stop_at:
                 self._agenda.run_later(session)
@@ -343,6 +336,7 @@ class Broker:
                 if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
                     requests -= 1
                     session.asked = command, arguments
+                    session.careful = True
                     self._agenda.run_later(session)
                     break
                 session.asked = None
@@ -366,7 +360,7 @@ class Broker:
         return self._share - left
 
     def _after(self, session: Session, heard: bool) -> None:
-        """A session's share of the turn is over, and not all of its requests are answered."""
+        """Look after a session with which something is beside requests to be answered."""
         if session.lost:
             session.replies.clear()
             session.leases_told = 0
@@ -390,6 +384,18 @@ class Broker:
         if session.paused and self.reads_on(session):
             session.paused = False
             self._resumed.append(session)
+        session.careful = (
+            session.waiter is not None
+            or session.ending != STAY
+            or session.asked is not None
+            or session.half_sent
+            or session.input_bytes > 0
+            or session.paused
+            or session.stalled
+            or session.choked
+            or self._draining
+            or not self._patient
+        )
 
     def _refuse(self, session: Session, reply: bytes) -> None:
         """Answer a request that could not be read."""
@@ -399,6 +405,7 @@ class Broker:
             session.replies.append(reply)
         if reader.ended:
             session.ending = CLOSE if reader.silent else LINGER
+            session.careful = True
 
     def _finish(self, session: Session) -> None:
         """The last request of a client that sends no more has been answered."""
@@ -462,6 +469,7 @@ class Broker:
         what lets jobs under way come to their end. A `run` whose job a worker has waits for it."""
         self._draining = True
         for session in self._sessions:
+            session.careful = True
             self._agenda.run_later(session)
 
     def end(self) -> None:

@@ -74,7 +74,8 @@ class Serving:
         """Serve those whose job has changed or come, until nothing changes any more.
 
         While the engine is behind, nobody is handed a job: the head of a queue may be overdue
-        itself, and one that should be before it may be unfired.
+        itself, and one that should be before it may be unfired. When a turn has handed out as many
+        bytes as it may, the engine counts as behind too, so that nobody overtakes who waits.
         """
         engine = self._engine
         while engine.changed or (engine.woken and not engine.behind):
@@ -123,8 +124,14 @@ class Serving:
             job = self._engine.head(name)
             if job is None:
                 return
+            if self._bytes_left <= 0:
+                self._engine.behind = True  # so nobody overtakes; the next turn goes on
+                self._engine.wake(job.queue)
+                return
             waiter = first[0]
-            self.answer(waiter, self.hand_out(waiter.session, job))
+            reply = self.hand_out(waiter.session, job)
+            self._bytes_left -= len(reply)
+            self.answer(waiter, reply)
 
     def withdraw(self, session: Session) -> None:
         """A client cannot take a job any more, or not now: hand it none."""
@@ -136,9 +143,8 @@ class Serving:
         self._waiting.join(waiter, wait)
         for name in wait.names:
             queue = self._engine.queues.get(name)
-            if queue is not None and queue.ready.size and not queue.woken:
-                queue.woken = True
-                self._engine.woken.append(queue)
+            if queue is not None and queue.ready.size:
+                self._engine.wake(queue)
         self.settle()
 
     def hand_out(self, session: Session, job: Job) -> bytes:

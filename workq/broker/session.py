@@ -34,6 +34,9 @@ class Session(Timer):
             shuts down, their callers wait for it.
         waiter: what the current request waits for; nothing behind it starts meanwhile.
         asked: a request that was read, and put off to a later turn.
+        careful: whether there may be more to it than requests to be answered at once: any of what
+            follows here, a wait, input that is counted, a time limit. Found out anew after each
+            share of a turn in which it is set; so whoever begins any of these sets it.
         eof: whether the client will send no more.
         lost: whether the connection is gone.
         stalled: whether the client does not take its replies; none of its requests start.
@@ -48,6 +51,7 @@ class Session(Timer):
 
     __slots__ = (
         "asked",
+        "careful",
         "choked",
         "delivering",
         "ended",
@@ -82,6 +86,7 @@ class Session(Timer):
         self.leases_told = 0
         self.serving: list[Job] = []
         self.waiter: Waiter | None = None
+        self.careful = False
         self.asked: tuple[Command, Any] | None = None
         self.eof = False
         self.lost = False
@@ -106,4 +111,5 @@ class Session(Timer):
         if reply:
             self.replies.append(reply)
         self.ending = how
+        self.careful = True
         self.reader.finish()

@@ -61,6 +61,7 @@ class Waiting:
         """Let a waiter wait."""
         self.size += 1
         waiter.session.waiter = waiter
+        waiter.session.careful = True
         self._ends.set(waiter, now_ms)
         wait = waiter.wait
         if isinstance(wait, ResultWait):

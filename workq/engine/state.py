@@ -218,7 +218,12 @@ class State:
         job.state = READY
         queue = job.queue
         queue.ready.add(job)
-        if queue.name in self.awaited and not queue.woken:
+        if queue.name in self.awaited:
+            self.wake(queue)
+
+    def wake(self, queue: Queue[Job]) -> None:
+        """Have those served who wait for a job of a queue that has one."""
+        if not queue.woken:
             queue.woken = True
             self.woken.append(queue)
 
