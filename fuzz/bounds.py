@@ -36,6 +36,7 @@ _BYTES: Final = {
     "INPUT_BYTES_MAX": 1024,
     "UNSENT_BYTES_MAX": 500,
     "HELD_BYTES_MAX": 1200,
+    "AHEAD_BYTES_MAX": 2500,
 }
 
 #: No bound, but what costs most of the time when a small state is looked at again and again.

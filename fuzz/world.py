@@ -62,6 +62,7 @@ class World:
         self.offset_ms = 0
         self.lagging = False
         self.peers: list[Peer] = []
+        self._sizes: list[int] = []  # of the commits, in bytes
         self._position = 0
         self._safe = 0
         self._law = Law()
@@ -210,7 +211,9 @@ class World:
             self._replica.apply(transition)
         if commit:
             self._position += 1
-            broker.appended(self._position)
+            size = sum(len(value) for made in commit for value in made if isinstance(value, bytes))
+            broker.appended(self._position, size)
+            self._sizes.append(size)
         if not self.lagging:
             self._safe = self._position
             broker.safe(self._safe)
@@ -308,7 +311,9 @@ class World:
 
     def _held_up(self) -> bool:
         """Whether so much waits for the log that nothing is done that makes more."""
-        return self.broker.gauges()["unsent-bytes"] >= limits.HELD_BYTES_MAX
+        held_bytes = self.broker.gauges()["unsent-bytes"]
+        ahead_bytes = sum(self._sizes[self._safe :])
+        return held_bytes >= limits.HELD_BYTES_MAX or ahead_bytes >= limits.AHEAD_BYTES_MAX
 
     # --- what must hold ---------------------------------------------------------------------------
 
