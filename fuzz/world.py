@@ -62,6 +62,7 @@ class World:
         self.offset_ms = 0
         self.lagging = False
         self.peers: list[Peer] = []
+        self.end_ms = END_MS  # no time after this is shown; the end of a program goes beyond
         self._sizes: list[int] = []  # of the commits, in bytes
         self._position = 0
         self._safe = 0
@@ -117,13 +118,13 @@ class World:
 
     def pass_time(self, ms: int) -> None:
         """Let time pass, without a turn."""
-        wall_ms = min(self.now_ms + self.offset_ms + ms, END_MS)
-        self.now_ms = min(self.now_ms + ms, END_MS)
+        wall_ms = min(self.now_ms + self.offset_ms + ms, self.end_ms)
+        self.now_ms = min(self.now_ms + ms, self.end_ms)
         self.offset_ms = wall_ms - self.now_ms
 
     def step_wall(self, ms: int) -> None:
         """Somebody sets the wall clock."""
-        wall_ms = min(max(self.now_ms + self.offset_ms + ms, 0), END_MS)
+        wall_ms = min(max(self.now_ms + self.offset_ms + ms, 0), self.end_ms)
         self.offset_ms = wall_ms - self.now_ms
 
     def drain(self) -> None:
@@ -194,7 +195,7 @@ class World:
         until_ms = self.now_ms + ms
         for _ in range(turns_max):
             next_ms = self.broker.next_ms()
-            if next_ms > min(until_ms, END_MS):
+            if next_ms > min(until_ms, self.end_ms):
                 break
             self.pass_time(max(next_ms - self.now_ms, 0))
             self.rest()

@@ -316,8 +316,8 @@ class Broker:
             if item is None:
                 item = next_request()
                 if item is None:
-                    if session.eof:
-                        self._finish(session)
+                    if session.eof:  # it sends no more, and all is answered
+                        session.end(CLOSE, reader.finish())
                     break
                 if reader.effort:
                     left -= reader.effort
@@ -406,10 +406,6 @@ class Broker:
         if reader.ended:
             session.ending = CLOSE if reader.silent else LINGER
             session.careful = True
-
-    def _finish(self, session: Session) -> None:
-        """The last request of a client that sends no more has been answered."""
-        session.end(CLOSE, session.reader.finish())
 
     # --- what commands ask for ----------------------------------------------------------------
 
