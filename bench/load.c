@@ -3,7 +3,8 @@
  *
  * One thread, epoll, no dependencies. It is a closed loop: a connection sends its next command (or,
  * at depth D, its next D commands) when the replies to the last have been read in full. What it
- * cannot see is the time a command would have waited had clients not waited for each other.
+ * cannot see is the time a command would have waited had clients not waited for each other. With a
+ * rate it can: each connection has its times to begin, and what begins late counts from then.
  *
  *   load --protocol workq|beanstalkd|redis --port P [--mode cycle|split|add|drain] [options]
  *
@@ -28,6 +29,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,7 +69,7 @@ void *must_alloc(void *old, size_t size)
 static struct conn *conns;
 static struct queue *queues;
 static unsigned ring; /* power of two, at least the depth */
-static int epoll_fd;
+static int epoll_fd, timer_fd;
 
 /* one stage: the preload, or the measurement */
 static struct {
@@ -75,7 +77,8 @@ static struct {
 	unsigned depth;
 	uint64_t jobs;        /* 0: no limit */
 	uint64_t outstanding; /* split: added but not completed */
-	unsigned finished, paused;
+	unsigned finished, paused, idle;
+	uint64_t interval; /* between a connection's batches, ns; 0: no rate */
 } stage;
 
 static struct {
@@ -113,13 +116,13 @@ static void note_error(const char *what, const char *text, size_t len)
 
 /* ---- what a connection does next --------------------------------------------------------- */
 
-static void put_batch(struct conn *c, enum kind kind, unsigned n)
+/* Since: what latencies count from. */
+static void put_batch(struct conn *c, enum kind kind, unsigned n, uint64_t since)
 {
-	uint64_t t = now_ns();
 	c->kind = kind;
 	for (unsigned i = 0; i < n; i++) {
 		put_command(c, kind, i, stage.preload);
-		c->sent[(c->head + c->inflight++) & (ring - 1)] = t;
+		c->sent[(c->head + c->inflight++) & (ring - 1)] = since;
 	}
 }
 
@@ -156,7 +159,7 @@ static void fill_window(struct conn *c)
 	n = claim(&c->queue->claimed, c->queue->jobs, n);
 	if (n) {
 		stage.outstanding += n;
-		put_batch(c, ADD, n);
+		put_batch(c, ADD, n, now_ns());
 	} else if (!c->inflight) {
 		finish(c);
 	}
@@ -164,9 +167,19 @@ static void fill_window(struct conn *c)
 
 static void next_adds(struct conn *c)
 {
+	uint64_t since = now_ns();
+	if (stage.interval) {
+		if (since < c->due) {
+			c->idle = true;
+			stage.idle++;
+			return;
+		}
+		since = c->due;
+		c->due += stage.interval;
+	}
 	unsigned n = claim(&c->queue->claimed, c->queue->jobs, stage.depth);
 	if (n)
-		put_batch(c, ADD, n);
+		put_batch(c, ADD, n, since);
 	else
 		finish(c);
 }
@@ -180,7 +193,7 @@ static void next_leases(struct conn *c)
 		n = claim(&c->queue->lease_claimed, c->queue->jobs - c->queue->add_failed,
 			  stage.depth);
 	if (n)
-		put_batch(c, LEASE, n);
+		put_batch(c, LEASE, n, now_ns());
 	else
 		finish(c);
 }
@@ -199,11 +212,11 @@ static void advance(struct conn *c)
 	if (c->role == PRODUCER) {
 		next_adds(c);
 	} else if (c->kind == LEASE && good && opt.proto != REDIS) {
-		put_batch(c, DONE, good);
+		put_batch(c, DONE, good, now_ns());
 	} else if (c->role == CONSUMER) {
 		next_leases(c);
 	} else if (c->kind == ADD && good) {
-		put_batch(c, LEASE, good);
+		put_batch(c, LEASE, good, now_ns());
 	} else {
 		next_adds(c);
 	}
@@ -421,6 +434,9 @@ static bool open_connections(void)
 	memset(conns, 0, opt.conns * sizeof *conns);
 	queues = must_alloc(NULL, opt.queues * sizeof *queues);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	struct epoll_event timer = {.events = EPOLLIN, .data.ptr = NULL};
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &timer);
 	for (unsigned i = 0; i < opt.conns; i++) {
 		struct conn *c = &conns[i];
 		/* in split the odd ones produce: queue i/2, so that each queue has both kinds */
@@ -483,6 +499,32 @@ static void wake_producers(void)
 	}
 }
 
+/* With a rate: begins what is due, and sets the timer to what is due next. */
+static void begin_due(void)
+{
+	static uint64_t set;
+	uint64_t now = now_ns(), next = UINT64_MAX;
+	for (unsigned i = 0; i < opt.conns && stage.idle && !fatal_status; i++) {
+		struct conn *c = &conns[i];
+		if (!c->idle)
+			continue;
+		if (c->due <= now) {
+			c->idle = false;
+			stage.idle--;
+			next_adds(c);
+			flush(c);
+		} else if (c->due < next) {
+			next = c->due;
+		}
+	}
+	if (next == set || next == UINT64_MAX)
+		return;
+	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(next / NS),
+					       .tv_nsec = (long)(next % NS)}};
+	timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+	set = next;
+}
+
 static void run_stage(uint64_t give_up)
 {
 	struct epoll_event events[128];
@@ -491,14 +533,17 @@ static void run_stage(uint64_t give_up)
 	warm = begin + (uint64_t)(warming ? opt.warmup * 1e9 : 0);
 	stop = stage.by_time ? warm + (uint64_t)(opt.seconds * 1e9) : UINT64_MAX;
 	start_tally(begin);
+	if (opt.rate && !stage.preload)
+		stage.interval = (uint64_t)(1e9 * stage.depth * opt.conns / (double)opt.rate);
 	for (unsigned q = 0; q < opt.queues; q++) {
 		memset(&queues[q], 0, sizeof queues[q]);
 		queues[q].jobs = stage.jobs / opt.queues + (q < stage.jobs % opt.queues);
 	}
 	for (unsigned i = 0; i < opt.conns && !fatal_status; i++) {
 		struct conn *c = &conns[i];
-		c->finished = c->paused = c->saw_timeout = false;
+		c->finished = c->paused = c->idle = c->saw_timeout = false;
 		c->good = 0;
+		c->due = begin + stage.interval * i / opt.conns;
 		c->role = stage.preload || opt.mode == ADDING ? PRODUCER
 			  : opt.mode == DRAIN                   ? CONSUMER
 			  : opt.mode == CYCLE                   ? CYCLER
@@ -510,9 +555,17 @@ static void run_stage(uint64_t give_up)
 		flush(c);
 	}
 	while (!fatal_status && stage.finished < opt.conns) {
+		if (stage.interval)
+			begin_due();
 		int n = epoll_wait(epoll_fd, events, 128, 100);
 		for (int i = 0; i < n && !fatal_status; i++) {
 			struct conn *c = events[i].data.ptr;
+			if (!c) {
+				uint64_t times;
+				if (read(timer_fd, &times, sizeof times) < 0 && errno != EAGAIN)
+					set_fatal(EXIT_USAGE, "the timer: %s", strerror(errno));
+				continue;
+			}
 			if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 				read_some(c);
 				if (!fatal_status)
@@ -578,10 +631,11 @@ static void print_result(void)
 	}
 	printf("{\"protocol\":\"%s\",\"mode\":\"%s\",\"connections\":%u,\"depth\":%u,"
 	       "\"queues\":%u,\"payload\":%zu,\"payload_min\":%zu,\"priorities\":%u,"
-	       "\"preload\":%llu,\"seconds\":%.3f,\"jobs\":%llu,"
+	       "\"preload\":%llu,\"rate\":%llu,\"seconds\":%.3f,\"jobs\":%llu,"
 	       "\"commands\":%llu,\"jobs_per_s\":%.1f,\"commands_per_s\":%.1f,",
 	       proto_names[opt.proto], mode_names[opt.mode], opt.conns, opt.depth, opt.queues,
-	       opt.payload, opt.payload_min, opt.priorities, (unsigned long long)opt.preload, seconds,
+	       opt.payload, opt.payload_min, opt.priorities, (unsigned long long)opt.preload,
+	       (unsigned long long)opt.rate, seconds,
 	       (unsigned long long)tally.jobs, (unsigned long long)tally.commands,
 	       seconds > 0 ? (double)tally.jobs / seconds : 0,
 	       seconds > 0 ? (double)tally.commands / seconds : 0);

@@ -28,7 +28,7 @@ struct options {
 	size_t payload, payload_min, result; /* payload: the largest */
 	bool sized;                          /* every job has another size */
 	double seconds, warmup, timeout, stall;
-	uint64_t jobs, preload, backlog, seed;
+	uint64_t jobs, preload, backlog, seed, rate; /* rate: jobs a second, 0: as many as can be */
 	unsigned long ttr, ttl;
 	long wait; /* ms; -1: by mode */
 };
@@ -66,10 +66,11 @@ struct conn {
 	struct queue *queue;
 	const char *name;
 	size_t name_len;
-	bool finished, paused, want_write, saw_timeout;
+	bool finished, paused, idle, want_write, saw_timeout; /* idle: until it is due */
 	unsigned inflight, good; /* good: successes of this batch so far */
 	unsigned head;           /* ring of send times */
 	uint64_t *sent;
+	uint64_t due; /* when the next batch begins, with a rate */
 	char (*ids)[ID_MAX]; /* of leased jobs, or of jobs to complete */
 	uint8_t *id_lens;
 	char *in;

@@ -35,6 +35,8 @@ static void usage(FILE *to)
 		"  --seconds S      measure for S (5, unless --jobs is given; drain: no limit)\n"
 		"  --warmup S       before that, not counted (0)\n"
 		"  --jobs N         or: until N jobs are through\n"
+		"  --rate R         cycle, add: R jobs a second in all; one that cannot begin in time\n"
+		"                   counts from when it was due (as many as can be)\n"
 		"  --preload N      jobs of lower priority that wait in the queue meanwhile (0)\n"
 		"  --backlog N      split: producers pause at N jobs not yet completed (10000)\n"
 		"  --queue NAME     (bench)                --queues Q  spread over Q queues (1)\n"
@@ -100,7 +102,7 @@ static int word(const char *name, const char *text, const char *const *words, in
 void read_options(int argc, char **argv)
 {
 	enum { PROTO = 256, HOST, PORT, PAYLOAD, RESULT, SECONDS, WARMUP, JOBS, MODE, PRELOAD, BACKLOG,
-	       QUEUE, QUEUES, TTR, TTL, WAIT, SEED, STALL, TIMEOUT, SIZES, PRIORITIES };
+	       QUEUE, QUEUES, TTR, TTL, WAIT, SEED, STALL, TIMEOUT, SIZES, PRIORITIES, RATE };
 	static const struct option longs[] = {
 		{"protocol", 1, 0, PROTO}, {"host", 1, 0, HOST}, {"port", 1, 0, PORT},
 		{"connections", 1, 0, 'c'}, {"depth", 1, 0, 'd'}, {"payload", 1, 0, PAYLOAD},
@@ -108,8 +110,8 @@ void read_options(int argc, char **argv)
 		{"jobs", 1, 0, JOBS}, {"mode", 1, 0, MODE}, {"preload", 1, 0, PRELOAD},
 		{"backlog", 1, 0, BACKLOG}, {"queue", 1, 0, QUEUE}, {"queues", 1, 0, QUEUES},
 		{"ttr", 1, 0, TTR}, {"ttl", 1, 0, TTL}, {"wait", 1, 0, WAIT}, {"seed", 1, 0, SEED},
-		{"sizes", 1, 0, SIZES}, {"priorities", 1, 0, PRIORITIES}, {"stall", 1, 0, STALL},
-		{"timeout", 1, 0, TIMEOUT}, {"help", 0, 0, 'h'}, {0, 0, 0, 0},
+		{"sizes", 1, 0, SIZES}, {"priorities", 1, 0, PRIORITIES}, {"rate", 1, 0, RATE},
+		{"stall", 1, 0, STALL}, {"timeout", 1, 0, TIMEOUT}, {"help", 0, 0, 'h'}, {0, 0, 0, 0},
 	};
 	bool have_proto = false, have_payload = false;
 	int o;
@@ -140,6 +142,7 @@ void read_options(int argc, char **argv)
 		case WARMUP: opt.warmup = real("--warmup", optarg); break;
 		case JOBS: opt.jobs = whole("--jobs", optarg, 1, 1ULL << 40); break;
 		case PRELOAD: opt.preload = whole("--preload", optarg, 0, 1ULL << 40); break;
+		case RATE: opt.rate = whole("--rate", optarg, 1, 10000000); break;
 		case BACKLOG: opt.backlog = whole("--backlog", optarg, 1, 1ULL << 40); break;
 		case QUEUE:
 			if (!*optarg || strlen(optarg) > NAME_MAX_LEN)
@@ -179,11 +182,16 @@ void read_options(int argc, char **argv)
 		refuse("--queues: at most as many as connections");
 	if (opt.mode == DRAIN && opt.preload)
 		refuse("drain would take the preload too");
+	if (opt.rate && opt.mode != CYCLE && opt.mode != ADDING)
+		refuse("--rate: of cycle and add only");
 	if (opt.wait < 0)
 		opt.wait = opt.mode == DRAIN ? 0 : 10000;
 	if (opt.stall * 1e3 < (double)opt.wait + 5e3)
 		opt.stall = (double)opt.wait / 1e3 + 5;
+	if (opt.rate && opt.stall < 2.0 * opt.depth / (double)opt.rate + 5)
+		opt.stall = 2.0 * opt.depth / (double)opt.rate + 5;
 	if (opt.timeout <= 0)
 		opt.timeout = opt.warmup + opt.seconds + 60 + (double)(opt.jobs + opt.preload) / 1e3 +
+			      (opt.rate ? (double)opt.jobs / (double)opt.rate : 0) +
 			      (opt.mode == DRAIN ? 600 : 0);
 }

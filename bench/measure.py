@@ -68,6 +68,8 @@ SETS = {
         Case("add", 16),
         Case("drain", 16),
     ],
+    # servers that keep a log
+    "logged": [Case(mode, depth) for mode in MODES for depth in (1, 16)],
     "quick": [Case("cycle", 1), Case("cycle", 16)],
 }
 
@@ -82,6 +84,10 @@ class Sample:
     server_cpu: float  # of one core
     foreign_cpu: float  # of one core: what others burned meanwhile
     load: dict[str, Any]
+
+
+#: So many jobs tell how quickly a server can be filled.
+PROBE_JOBS = 1000
 
 
 class Bench:
@@ -103,16 +109,29 @@ class Bench:
         result: dict[str, Any] = json.loads(run.stdout)
         return result
 
+    def fill(self, server: Server, port: int, jobs: list[str]) -> None:
+        """Adds what drain takes out: enough for the measurement, if it ends by time."""
+        args = self.args
+        words = [*jobs, "--mode", "add", "-d", "64", "--ttl", "3600000", "--jobs"]
+        if not args.drain_seconds:
+            self.load(server, port, *words, str(args.drain_jobs))
+            return
+        rate = self.load(server, port, *words, str(PROBE_JOBS))["jobs_per_s"]
+        more = min(args.drain_jobs, int(rate * args.seconds * 1.5)) - PROBE_JOBS
+        if more > 0:
+            self.load(server, port, *words, str(more), "--seed", "1000")
+
     def measure_once(self, server: Server, case: Case, number: int) -> Sample:
         """One measurement with a server of its own."""
         args = self.args
-        with started(server, args.server_core) as running:
+        with started(server, args.server_core, args.dir) as running:
             jobs = case.jobs(args.payload)
             options = [*jobs, "--mode", case.mode, "-d", str(case.depth)]
             options += ["--seed", str(number + 1)]
             if case.mode == "drain":
-                fill = [*jobs, "--mode", "add", "-d", "64", "--jobs", str(args.drain_jobs)]
-                self.load(server, running.port, *fill, "--ttl", "3600000")
+                self.fill(server, running.port, jobs)
+                if args.drain_seconds:
+                    options += ["--seconds", str(args.seconds)]
             else:
                 options += ["--seconds", str(args.seconds), "--warmup", str(args.warmup)]
                 options += ["--preload", str(case.preload)]
@@ -144,7 +163,7 @@ class Bench:
     def measure_memory(self, server: Server) -> dict[str, Any]:
         """Resident bytes per waiting job."""
         jobs = self.args.rss_jobs
-        with started(server, self.args.server_core) as running:
+        with started(server, self.args.server_core, self.args.dir) as running:
             time.sleep(1)
             before = memory_of(running.pid)
             options = ["--mode", "add", "-d", "16", "--jobs", str(jobs), "--ttl", "3600000"]

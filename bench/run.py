@@ -2,6 +2,7 @@
 
     make -C bench
     python bench/run.py                          the standard set, three rounds
+    python bench/run.py --set logged             with command logs, on a disk
     python bench/run.py --rss                    bytes of memory per waiting job
     python bench/run.py --modes cycle --depths 1,4,64 --servers workq,beanstalkd
     python bench/run.py --modes cycle,split --sizes 1-2000 --priorities 10
@@ -25,10 +26,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import HERE, machine
+from disk import MEMORY, disk, file_system, sync_latencies
+from machine import HERE, machine, wait_for_quiet
 from measure import MODES, SETS, Bench, Case, Sample
-from report import report, say, summarise
-from servers import SERVERS, BenchError, Server, choose_servers, versions
+from report import BASE, BASES, report, say, summarise
+from servers import LOGGED, SERVERS, BenchError, Server, choose_servers, versions
+
+#: Rounds and seconds of a set that are not 3 and 3: eight servers are many.
+STANDARD = {"logged": (3, 1.5)}
 
 
 def names(text: str) -> list[str]:
@@ -47,20 +52,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--set", choices=sorted(SETS), default="memory", help="a named set of cases (memory)")
     add("--modes", type=names, help=f"instead of a set: some of {','.join(MODES)}")
-    add("--depths", type=numbers, default=[1, 16], help="with --modes (1,16)")
+    add("--depths", type=numbers, help="with --modes (1,16); else those of the set")
     add("--preloads", type=numbers, default=[0], help="with --modes: jobs that wait (0)")
     add("--sizes", default="", metavar="A-B", help="with --modes: payloads of A to B bytes")
     add("--priorities", type=int, default=1, help="with --modes: so many of them; not for redis")
-    add("--servers", type=names, default=list(SERVERS), help="which of the three")
+    add("--servers", type=names, help=f"some of {','.join(SERVERS)}; "
+        f"of the set logged: {','.join(LOGGED)}")  # fmt: skip
     add("--workq", metavar="CMD", help="the command of workq-server, with {port}")
     add("--variant", metavar="NAME=CMD", action="append", default=[],
         help="one more server of the workq protocol, with {port} and perhaps {dir}")  # fmt: skip
-    add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=3.0, help="of each measurement (3)")
+    add("--rounds", type=int, help="(3)")
+    add("--seconds", type=float, help="of each measurement (3; logged: 1.5)")
     add("--warmup", type=float, default=0.5, help="before each, not counted (0.5)")
     add("--connections", type=int, default=50)
     add("--payload", type=int, default=64)
-    add("--drain-jobs", type=int, default=200_000, help="how many jobs drain begins with")
+    add("--drain-jobs", type=int, default=200_000,
+        help="how many jobs drain begins with; logged: at most, it ends in time")  # fmt: skip
+    add("--dir", type=Path, help="where the servers' directories are made; in the set logged a "
+        "disk (logged: bench/build, else that for temporary files)")  # fmt: skip
     add("--rss", action="store_true", help="memory per waiting job, instead of speed")
     add("--rss-jobs", type=int, default=1_000_000)
     add("--server-core", type=int, default=0)
@@ -71,9 +80,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--load", type=Path, default=HERE / "build" / "load", help="the load generator")
     add("--json", type=Path, help="write every measurement to this file")
     args = parser.parse_args(argv)
+    logged = args.drain_seconds = args.set == "logged"
+    known = list(LOGGED if logged else SERVERS)
+    args.servers = known if args.servers is None else args.servers
     for name in args.servers:
-        if name not in SERVERS:
+        if name not in known:
             parser.error(f"--servers: {name!r} is unknown")
+    rounds, seconds = STANDARD.get(args.set, (3, 3.0))
+    args.rounds = rounds if args.rounds is None else args.rounds
+    args.seconds = seconds if args.seconds is None else args.seconds
+    if logged and args.dir is None:
+        args.dir = HERE / "build"
+    if args.dir is not None and not args.dir.is_dir():
+        parser.error(f"--dir: there is no directory {args.dir}")
+    if logged and file_system(args.dir)[0] in MEMORY:
+        parser.error(f"--dir: {args.dir} is memory and no disk")
     for name in args.modes or []:
         if name not in MODES:
             parser.error(f"--modes: {name!r} is unknown")
@@ -85,12 +106,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def choose_cases(args: argparse.Namespace) -> list[Case]:
     """What to measure."""
     if not args.modes:
-        return SETS[args.set]
+        return [case for case in SETS[args.set] if case.depth in (args.depths or [case.depth])]
     return [
         Case(mode, depth, preload, args.sizes, args.priorities)
         for preload in args.preloads
         for mode in args.modes
-        for depth in args.depths
+        for depth in args.depths or [1, 16]
         if mode != "drain" or not preload
     ]
 
@@ -107,11 +128,18 @@ def check_tools(args: argparse.Namespace) -> None:
 
 
 def measure_speed_of_all(
-    bench: Bench, servers: list[Server], samples: list[Sample], failures: list[str]
+    bench: Bench,
+    servers: list[Server],
+    samples: list[Sample],
+    syncs: list[list[float]],
+    failures: list[str],
 ) -> None:
     """All rounds, cases and servers; what was found is added to the lists as it comes."""
     rounds = bench.args.rounds
     for number in range(rounds):
+        if bench.args.set == "logged":
+            wait_for_quiet(bench.args.quiet)
+            syncs.append(sync_latencies(bench.args.dir))
         for case in choose_cases(bench.args):
             turn = number % len(servers) if servers else 0
             for server in servers[turn:] + servers[:turn]:
@@ -155,13 +183,14 @@ def main() -> int:
         say(f"not measured: {name}: {why}")
     samples: list[Sample] = []
     memory: list[dict[str, Any]] = []
+    syncs: list[list[float]] = []
     failures: list[str] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.rss:
             measure_memory_of_all(Bench(args), servers, memory, failures)
         else:
-            measure_speed_of_all(Bench(args), servers, samples, failures)
+            measure_speed_of_all(Bench(args), servers, samples, syncs, failures)
     except KeyboardInterrupt:
         failures.append("interrupted: the report holds what was done by then")
     order = {server.name: i for i, server in enumerate(servers)}
@@ -174,11 +203,12 @@ def main() -> int:
         "settings": {
             key: value
             for key, value in vars(args).items()
-            if key not in ("json", "load", "workq", "variant")
+            if key not in ("json", "load", "workq", "variant", "dir")
         },
+        "disk": disk(args.dir, syncs) if args.set == "logged" else None,
         "missing": missing,
         "failures": failures,
-        "summary": summarise(samples),
+        "summary": summarise(samples, BASES.get(args.set, BASE)),
         "memory": memory,
         "samples": [asdict(sample) for sample in samples],
     }

@@ -29,6 +29,7 @@ class Toy:
     protocol: str = "workq"
     cut: int = 0  # send replies in pieces of 1 to this many bytes; 0: whole
     die_after: int = 0  # close every connection after so many commands
+    pause_s: float = 0  # before each reply
     silent_after: int = 0  # stop answering after so many commands
     refuse_add: int = 0  # refuse every so-many-th add
     corrupt: bool = False  # change a byte of each payload
@@ -82,6 +83,8 @@ class Toy:
         try:
             async for reply in serve[self.protocol](reader):
                 self.commands += 1
+                if self.pause_s:
+                    await asyncio.sleep(self.pause_s)
                 if self.die_after and self.commands > self.die_after:
                     break
                 if self.silent_after and self.commands > self.silent_after:
@@ -307,6 +310,28 @@ async def test_time(load: str) -> None:
         expect(f"time {mode}", fine, (status, result, err))
 
 
+async def test_rate(load: str) -> None:
+    """--rate: as asked for; and what could not begin in time counts from when it was due."""
+    for depth in ("1", "5"):
+        for mode in ("cycle", "add"):
+            args = ["-c", "4", "-d", depth, "--mode", mode, "--rate", "300", "--warmup", "0.3"]
+            status, result, err = await with_toy(load, Toy(), *args, "--seconds", "1")
+            fine = status == 0 and 270 < result["jobs_per_s"] < 330 and result["rate"] == 300
+            expect(f"rate {mode} {depth}", fine and not err, (status, result, err))
+            args = ["-c", "4", "-d", depth, "--mode", mode, "--rate", "500", "--jobs", "100"]
+            status, result, err = await with_toy(load, Toy(), *args, "--preload", "300")
+            fine = status == 0 and result["jobs"] == 100 and 0.1 < result["seconds"] < 2
+            expect(f"rate, jobs {mode} {depth}", fine and not err, (status, result, err))
+    # four connections, three commands of 10 ms: 133 jobs a second and no more
+    slow = ["-c", "4", "--seconds", "1"]
+    status, closed, err = await with_toy(load, Toy(pause_s=0.01), *slow)
+    expect("slow", status == 0 and closed["p99_us"] < 200_000, (status, closed, err))
+    status, paced, err = await with_toy(load, Toy(pause_s=0.01), *slow, "--rate", "800")
+    fine = status == 0 and paced["latency"]["add"]["p99_us"] > 500_000
+    fine = fine and paced["latency"]["lease"]["p99_us"] < 200_000
+    expect("a rate that is too high", fine, (status, paced, err))
+
+
 async def test_faults(load: str) -> None:
     """What is wrong is said, and ends the run."""
     cases: list[tuple[str, Toy, list[str], int, Callable[[dict[str, Any]], bool]]] = [
@@ -332,7 +357,8 @@ async def test_faults(load: str) -> None:
 
 async def main(load: str) -> None:
     """All of it."""
-    for test in (test_modes, test_preload, test_sizes, test_mixed_sizes, test_time, test_faults):
+    tests = [test_modes, test_preload, test_sizes, test_mixed_sizes]
+    for test in [*tests, test_time, test_rate, test_faults]:
         await test(load)
         print(f"{test.__name__}: ok")
 

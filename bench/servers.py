@@ -20,6 +20,22 @@ from machine import HERE, free_port
 
 SERVERS = ("workq", "beanstalkd", "redis")
 
+#: The servers of the set `logged`: the program, and what it is told besides.
+LOGGED = {
+    "workq-memory": ("workq", ""),
+    "workq-interval": ("workq", "--cmdlog-path {dir} --cmdlog-sync interval"),
+    "workq-always": ("workq", "--cmdlog-path {dir} --cmdlog-sync always"),
+    "workq-os": ("workq", "--cmdlog-path {dir} --cmdlog-sync os"),
+    "beanstalkd-f1000": ("beanstalkd", "-b {dir} -f 1000"),
+    "beanstalkd-f0": ("beanstalkd", "-b {dir} -f 0"),
+    "redis-everysec": ("redis", "--appendonly yes --appendfsync everysec"),
+    "redis-always": ("redis", "--appendonly yes --appendfsync always"),
+}
+
+_BEANSTALKD = "beanstalkd -l 127.0.0.1 -p {port}"
+_REDIS = "redis-server --bind 127.0.0.1 --port {port} --save ''"
+_REDIS_LOGGED = f"{_REDIS} --dir {{dir}} --auto-aof-rewrite-percentage 0"
+
 
 class BenchError(Exception):
     """A measurement that could not be made; the text says why."""
@@ -58,9 +74,15 @@ def await_port(process: subprocess.Popen[bytes], port: int, limit: float = 15) -
 
 
 @contextmanager
-def started(server: Server, core: int) -> Iterator[Running]:
-    """The server, on its core, for as long as it is needed."""
-    with tempfile.TemporaryDirectory(prefix="workq-bench-") as directory:
+def started(server: Server, core: int, place: Path | None = None) -> Iterator[Running]:
+    """The server, on its core, for as long as it is needed.
+
+    Args:
+        server: what to start.
+        core: its core.
+        place: where its directory is made, instead of the usual place for temporary files.
+    """
+    with tempfile.TemporaryDirectory(prefix="workq-bench-", dir=place) as directory:
         port, said = free_port(), Path(directory) / "said"
         data = Path(directory) / "data"
         data.mkdir()
@@ -103,27 +125,37 @@ def find_workq() -> str | None:
     return None
 
 
+def _command(program: str, options: str, workq: str | None) -> str:
+    """What starts one of the three programs.
+
+    Raises:
+        LookupError: it is not there; the text says what to do.
+    """
+    if program == "workq":
+        command = workq or find_workq()
+        if not command:
+            raise LookupError("no workq-server beside this Python; name it with --workq")
+    elif program == "beanstalkd":
+        if not shutil.which(program):
+            raise LookupError("not installed (package beanstalkd)")
+        command = _BEANSTALKD
+    else:
+        if not shutil.which("redis-server"):
+            raise LookupError("not installed (package redis-server)")
+        command = _REDIS_LOGGED if options else f"{_REDIS} --appendonly no"
+    return f"{command} {options}".rstrip()
+
+
 def choose_servers(args: argparse.Namespace) -> tuple[list[Server], dict[str, str]]:
     """The servers to measure, and those that cannot be, with the reason."""
     found: list[Server] = []
     missing: dict[str, str] = {}
     for name in args.servers:
-        if name == "workq":
-            command = args.workq or find_workq()
-            if command:
-                found.append(Server(name, name, command))
-            else:
-                missing[name] = "no workq-server beside this Python; name it with --workq"
-        elif name == "beanstalkd":
-            if shutil.which(name):
-                found.append(Server(name, name, "beanstalkd -l 127.0.0.1 -p {port}"))
-            else:
-                missing[name] = "not installed (package beanstalkd)"
-        elif shutil.which("redis-server"):
-            command = "redis-server --bind 127.0.0.1 --port {port} --save '' --appendonly no"
-            found.append(Server(name, name, command))
-        else:
-            missing[name] = "not installed (package redis-server)"
+        program, options = LOGGED.get(name, (name, ""))
+        try:
+            found.append(Server(name, program, _command(program, options, args.workq)))
+        except LookupError as error:
+            missing[name] = str(error)
     for variant in args.variant:
         name, equals, command = variant.partition("=")
         if not equals or not name or "{port}" not in command:
@@ -149,6 +181,8 @@ def versions(servers: Iterable[Server]) -> dict[str, str]:
             answer = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
             lines = (answer.stdout or answer.stderr).strip().splitlines()
             said[server.name] = lines[-1] if lines and not answer.returncode else "unknown"
+            if server.name in LOGGED:
+                said[server.name] += f": {LOGGED[server.name][1] or 'no log'}"
         except (OSError, subprocess.TimeoutExpired):
             said[server.name] = "unknown"
     return said

@@ -8,6 +8,7 @@
   - LogError: the command log has failed; the server ends
   - DirectoryError: a directory that cannot be used for the command log; the server does not start
     - CorruptionError: something in it that was safe once is damaged
+  - CompactionError: the command log was not compacted; it is as it was, and tried again
   - GoLogError: a log of the original server cannot be imported as it is; nothing was imported
   - MissingExtra: what was asked for needs an optional package that is not installed
 
@@ -98,6 +99,21 @@ class LogError(WorkqError):
 
     def __str__(self) -> str:
         return f"the command log has failed: {self.reason}"
+
+
+class CompactionError(WorkqError):
+    """The command log was not compacted.
+
+    Args:
+        reason: why, for the operator.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class GoLogError(WorkqError):

@@ -88,7 +88,7 @@ def test_every_event_is_documented():
     messages = set(re.findall(r"^\| `([^`]+)` \| (?:info|warning|error) \|", PAGE, re.MULTILINE))
     assert {event.message for event in EVENTS} <= messages
     source = Path(__file__).parents[2] / "workq" / "server"
-    for file in ("watch.py", "service.py", "storage.py", "writer.py"):
+    for file in ("compaction.py", "watch.py", "service.py", "storage.py", "writer.py"):
         written = re.findall(r'_log\.\w+\(\s*f?"([^"{]+)', (source / file).read_text())
         assert {text.strip().removesuffix(":") for text in written} <= {
             text.partition(" …")[0].removesuffix(":") for text in messages

@@ -1,1 +1,1 @@
-"""The programs: `workq-server`."""
+"""The programs: `workq-server` and `workq`."""

@@ -67,6 +67,8 @@ class Engine(State):
         """
         self._last_seq = self.seq
         self._last_token = epoch << TOKEN_EPOCH_SHIFT
+        for name in [name for name in self.shifted if name not in self.queues]:
+            del self.shifted[name]  # it had jobs once, before this start
 
     # --- time ---------------------------------------------------------------------------------
 

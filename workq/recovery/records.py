@@ -86,7 +86,11 @@ def pieces(records: Iterable[Transition]) -> Iterator[tuple[int, bytes]]:
 
 
 def _data_bytes(transition: Transition) -> int:
-    return sum(len(value) for value in transition if isinstance(value, bytes))
+    size = 0
+    for value in transition:  # not a sum over a generator: compaction does this for every job
+        if type(value) is bytes:
+            size += len(value)
+    return size
 
 
 class Unpacker:

@@ -87,11 +87,12 @@ class Connection(asyncio.Protocol):
     # --- what the broker asks -----------------------------------------------------------------
 
     def end(self, data: bytes, ending: int) -> None:
-        """Hand the last bytes to the transport and end the connection."""
+        """Hand the last bytes to the transport and end the connection; after others were handed,
+        none are."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if data:
+        if data and self._lingering_bytes < 0:
             transport.write(data)
         if ending == CLOSE or self._eof:
             self.close()

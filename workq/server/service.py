@@ -98,13 +98,14 @@ async def serve(
         connection.abort()
     await _gone(ring)
     if not ring.failed.is_set():
+        await storage.end_compaction()
         await ring.close()
     storage.close()
     watchdog.cancel()
     if ring.failure is None:
         _log.info("stopped")
     elif isinstance(ring.failure, LogError):
-        _log.error(f"the command log has failed: {ring.failure}")
+        _log.error(str(ring.failure))
     else:
         _log.error("the server has failed", exception=ring.failure)
     return ring.failure

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.disk import Disk
@@ -18,12 +19,14 @@ from workq.cmdlog.files import RealDisk
 from workq.cmdlog.log import Log, NoLog, Reports
 from workq.cmdlog.scan import Reading
 from workq.cmdlog.settle import End, lock, settle
+from workq.cmdlog.snapshot import Snapshot, remove_replaced
 from workq.cmdlog.worker import ThreadWorker
 from workq.engine.engine import Engine
 from workq.errors import DirectoryError
 from workq.limits import CLOCK_BEHIND_MS_MAX, PROGRESS_MS, SEGMENT_BYTES_MIN
 from workq.recovery.replay import replay
 from workq.server import logs
+from workq.server.compaction import Compaction
 from workq.server.notify import Notifier
 from workq.server.settings import Settings
 from workq.server.writer import INTERVAL, Policy
@@ -40,6 +43,7 @@ class Storage:
 
     Attributes:
         start_ms: no time before this may be told by the server's clock.
+        compaction: what keeps the log from growing, once it is open, if there is one.
     """
 
     def __init__(self, engine: Engine, policy: Policy | None = None) -> None:
@@ -47,6 +51,8 @@ class Storage:
         self.policy = policy or Policy()
         self.start_ms = engine.now_ms
         self._worker: ThreadWorker | None = None
+        self._beside: ThreadWorker | None = None
+        self.compaction: Compaction | None = None
 
     def open(self, reports: Reports, time_ms: int) -> Log:
         """Begin to write.
@@ -57,8 +63,17 @@ class Storage:
         """
         return NoLog(reports)
 
+    async def end_compaction(self) -> None:
+        """End what goes on beside the log, before that is closed and its lock given back."""
+        if self.compaction is not None:
+            await self.compaction.end()
+        if self._beside is not None:
+            self._beside.close()
+
     def close(self) -> None:
-        """Wait for what is under way, after the log was closed."""
+        """Wait for what is under way, after the log was closed or has failed."""
+        if self.compaction is not None:
+            self.compaction.kill()
         if self._worker is not None:
             self._worker.close()
 
@@ -72,15 +87,27 @@ class DirectoryStorage(Storage):
         disk: the directory.
         end: where the log ended.
         segment_bytes: how long a segment becomes.
+        clean_int_ms: how often to look whether the log can be made smaller.
+        snapshot: where the log began; None for its beginning.
     """
 
     def __init__(
-        self, engine: Engine, policy: Policy, disk: Disk, end: End, segment_bytes: int
+        self,
+        engine: Engine,
+        policy: Policy,
+        disk: Disk,
+        end: End,
+        *,
+        segment_bytes: int,
+        clean_int_ms: int,
+        snapshot: Snapshot | None,
     ) -> None:
         super().__init__(engine, policy)
         self._disk = disk
         self._end = end
         self._segment_bytes = segment_bytes
+        self._clean_int_ms = clean_int_ms
+        self._snapshot = snapshot
 
     def open(self, reports: Reports, time_ms: int) -> Log:
         """Begin a new epoch, which waits for the disk.
@@ -103,6 +130,17 @@ class DirectoryStorage(Storage):
         except OSError as error:
             raise _unusable(self._disk.path, error) from error
         self.engine.resume(log.epoch)
+        self._beside = ThreadWorker(loop.call_soon_threadsafe)
+        self.compaction = Compaction(
+            self._disk,
+            self._beside,
+            log,
+            self.engine,
+            self._snapshot,
+            segment_bytes=self._segment_bytes,
+            clean_int_ms=self._clean_int_ms,
+            failed=reports.failed,
+        )
         return log
 
 
@@ -122,40 +160,65 @@ def load(settings: Settings, notifier: Notifier) -> Storage:
     try:
         disk = RealDisk(path, make=True)
         lock(disk)
-        reading = Reading(disk)
-        engine = Engine()
-        progress = _Progress(path, reading, notifier)
-        count = replay(reading, engine, progress.step)
-        progress.end()
-        _check_clock(path, engine.now_ms, settings.accept_clock)
-        _tell_tail(path, reading)
-        end = settle(disk, reading)
+        try:
+            return _read(settings, disk, notifier)
+        except BaseException:
+            disk.unlock()
+            raise
     except OSError as error:
         raise _unusable(path, error) from error
-    policy = Policy(
-        settings.cmdlog_sync,
-        settings.cmdlog_sync_int_ms if settings.cmdlog_sync == INTERVAL else 0,
-    )
+
+
+def _read(settings: Settings, disk: Disk, notifier: Notifier) -> DirectoryStorage:
+    """Make the state again from a directory that is locked, and make that ready to go on in."""
+    reading = Reading(disk)
+    engine = Engine()
+    progress = _Progress(disk.path, reading, notifier)
+    count = replay(reading, engine, progress.step)
+    progress.end()
+    _check_clock(disk.path, engine.now_ms, settings.accept_clock)
+    _tell_tail(disk.path, reading)
+    end = settle(disk, reading)
+    if reading.snapshot is not None:
+        remove_replaced(disk, reading.snapshot.number)  # a crash may have left some of it
     _log.info(
         "command log read",
-        path=path,
+        path=disk.path,
         jobs=engine.size,
         transitions=count,
         took_ms=progress.took_ms,
     )
+    policy = _policy(settings)
     _log.info(
         "command log",
         sync=policy.name,
         lost_if_the_machine_goes_down=policy.window,
         lost_if_the_server_is_killed="nothing that was acknowledged",
     )
-    segment_bytes = settings.cmdlog_seg_size_bytes
-    if segment_bytes < SEGMENT_BYTES_MIN:
-        _log.warning(
-            "cmdlog-seg-size is too small: raised", bytes=segment_bytes, to=SEGMENT_BYTES_MIN
-        )
-        segment_bytes = SEGMENT_BYTES_MIN
-    return DirectoryStorage(engine, policy, disk, end, segment_bytes)
+    return DirectoryStorage(
+        engine,
+        policy,
+        disk,
+        end,
+        segment_bytes=_segment_bytes(settings),
+        clean_int_ms=settings.cmdlog_clean_int_ms,
+        snapshot=reading.snapshot,
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    """The policy; the interval is no affair of the others."""
+    name = settings.cmdlog_sync
+    return Policy(name, settings.cmdlog_sync_int_ms if name == INTERVAL else 0)
+
+
+def _segment_bytes(settings: Settings) -> int:
+    """How long a segment becomes: no shorter than makes sense."""
+    wanted = settings.cmdlog_seg_size_bytes
+    if wanted >= SEGMENT_BYTES_MIN:
+        return wanted
+    _log.warning("cmdlog-seg-size is too small: raised", bytes=wanted, to=SEGMENT_BYTES_MIN)
+    return SEGMENT_BYTES_MIN
 
 
 def _check_clock(path: str, last_ms: int, accepted: bool) -> None:
@@ -182,7 +245,15 @@ def _tell_tail(path: str, reading: Reading) -> None:
 
 
 def _unusable(path: str, error: OSError) -> DirectoryError:
-    return DirectoryError(str(error.filename or path), error.strerror or str(error))
+    place = f"{path}/{error.filename}" if error.filename else path  # it has no more than a name
+    return DirectoryError(place, error.strerror or str(error))
+
+
+class Bytes(Protocol):
+    """What is being read."""
+
+    bytes_done: int
+    bytes_in_all: int
 
 
 class _Progress:
@@ -197,7 +268,7 @@ class _Progress:
     def __init__(
         self,
         path: str,
-        reading: Reading,
+        reading: Bytes,
         notifier: Notifier,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:

@@ -1,0 +1,133 @@
+"""`workq`: what holds for all its subcommands."""
+
+import subprocess
+import sys
+import tomllib
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+import pytest
+
+from workq import __version__
+from workq.cli import statuses, workq
+from workq.cli.times import now_ms, read_time
+from workq.errors import CorruptionError, DirectoryError, GoLogError, MissingExtra
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+class Trial:
+    """A subcommand that ends in some way."""
+
+    NAME = "trial"
+    SUMMARY = "end in some way"
+
+    def __init__(self, end):
+        self.end = end
+
+    def set_up(self, parser):
+        """It takes nothing."""
+        parser.set_defaults(run=self.run)
+
+    def run(self, options):
+        """End."""
+        sys.stdout.write("something\n")
+        if isinstance(self.end, BaseException):
+            raise self.end
+        return self.end
+
+
+@pytest.mark.parametrize(
+    "end, status, said",
+    [
+        (statuses.OK, statuses.OK, ""),
+        (statuses.WRONG, statuses.WRONG, ""),
+        (CorruptionError("/a/b", 7, "is bad"), statuses.WRONG, "workq: /a/b, byte 7: is bad\n"),
+        (GoLogError("/a", None, "is bad"), statuses.WRONG, "workq: /a: is bad\n"),
+        (DirectoryError("/a", "in use"), statuses.UNUSABLE, "workq: /a: in use\n"),
+        (MissingExtra("this", "import"), statuses.UNUSABLE, "workq: this needs a package"),
+        (OSError(28, "No space left", "/a"), statuses.UNUSABLE, "workq: /a: No space left\n"),
+        (KeyboardInterrupt(), statuses.INTERRUPTED, ""),
+    ],
+)
+def test_every_end_has_a_status_and_a_line_without_a_trace(end, status, said, monkeypatch, capsys):
+    """What was printed before stands."""
+    monkeypatch.setattr(workq, "SUBCOMMANDS", (Trial(end),))
+    assert workq.main(["trial"]) == status
+    printed = capsys.readouterr()
+    assert printed.out == "something\n"
+    assert printed.err.startswith(said)
+    assert bool(printed.err) == bool(said)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["nonsense"], ["cmdlog"], ["cmdlog", "check"], ["cmdlog", "check", "--x", "y"]]
+)
+def test_a_command_line_that_makes_no_sense_is_told_how_it_would(words, capsys):
+    """And nothing is done."""
+    with pytest.raises(SystemExit) as caught:
+        workq.main(words)
+    assert caught.value.code == statuses.BAD_USAGE
+    assert "usage: workq" in capsys.readouterr().err
+
+
+def test_help_tells_every_subcommand(capsys):
+    """By name and what it is for."""
+    with pytest.raises(SystemExit) as caught:
+        workq.main(["--help"])
+    assert not caught.value.code
+    said = " ".join(capsys.readouterr().out.split())
+    for one in workq.SUBCOMMANDS:
+        assert f"{one.NAME} {one.SUMMARY}" in said
+
+
+def test_version_is_that_of_the_package(capsys):
+    """On one line."""
+    with pytest.raises(SystemExit) as caught:
+        workq.main(["--version"])
+    assert not caught.value.code
+    assert capsys.readouterr().out == f"workq {__version__}\n"
+
+
+def test_the_program_is_installed_with_the_package():
+    """Under its name."""
+    scripts = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["scripts"]
+    assert scripts["workq"] == "workq.cli.workq:main"
+
+
+def test_who_reads_may_stop_before_the_end(program):
+    """As `head` does; that is no error."""
+    golden = Path(__file__).parents[1] / "recovery" / "golden" / "snapshot" / "log"
+    command = f"{sys.executable} -m workq.cli.workq cmdlog dump {golden} | {program('true')}"
+    done = subprocess.run(
+        [program("bash"), "-o", "pipefail", "-c", command],
+        capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (statuses.OK, "")
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("1970-01-01T00:00:01Z", 1000),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-02", 86_400_000),
+        ("2026-11-22T09:36:24.4826Z", 1_795_340_184_482),
+        ("1970-01-01T00:00:00.5", 500),
+    ],
+)
+def test_times_are_read_as_utc_where_no_zone_is_given(text, expected):
+    """To the millisecond."""
+    assert read_time(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "12:00", "2026-13-01", "1795340184482"])
+def test_what_is_no_time_is_told_with_one_that_is(text):
+    """For argparse to print."""
+    with pytest.raises(ArgumentTypeError, match="like 2026"):
+        read_time(text)
+
+
+def test_now_is_after_this_was_written():
+    """In milliseconds."""
+    assert now_ms() > read_time("2024-01-01")

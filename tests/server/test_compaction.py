@@ -1,0 +1,620 @@
+"""Compaction beside a server: when it begins, what becomes of it, and the process it is done in."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.making import added
+from tests.recovery.histories import SEGMENT_BYTES, Life, read_back
+from tests.recovery.processes import descriptors, laid_out
+from tests.recovery.processes import until as until_now
+from tests.server.served import PATIENCE_SECONDS, until
+from tests.simulation.worker import StepWorker
+from workq import __version__
+from workq.cmdlog.files import RealDisk
+from workq.cmdlog.scan import Reading
+from workq.cmdlog.segment import segment_name
+from workq.cmdlog.snapshot import publish
+from workq.engine import dump
+from workq.engine.job import Options
+from workq.errors import CompactionError
+from workq.limits import SNAPSHOT_BYTES_MIN
+from workq.recovery.compact import compact
+from workq.server import compaction as module
+from workq.server.compaction import Child, Compaction
+from workq.server.notify import Notifier
+from workq.server.settings import load
+from workq.server.storage import load as load_storage
+
+HOUR_MS = 3_600_000
+OPTIONS = Options(1000, 600_000)
+
+
+class Inline:
+    """A run in this process.
+
+    Attributes:
+        complaint: if there is one, the run fails with it, its work half done.
+        ended: whether it was told to end.
+    """
+
+    def __init__(self, disk, number, position):
+        self.disk, self.number, self.position = disk, number, position
+        self.complaint = ""
+        self.ended = False
+
+    def run(self):
+        """Compact."""
+        if self.complaint or self.ended:
+            self.disk.close(self.disk.create(f"{self.number:09d}.snap.tmp"))
+            raise CompactionError(self.complaint or "it was ended")
+        compact(self.disk, self.number, self.position)
+
+    def end(self):
+        """Be told to end."""
+        self.ended = True
+
+
+class Beside:
+    """A compaction beside a life.
+
+    Attributes:
+        runs: those that were begun.
+        reasons: why the disk has failed.
+        worker: takes the steps when the test says so.
+    """
+
+    def __init__(self, life: Life, clean_int_ms: int = 1, snapshot: Any = None) -> None:
+        self.life = life
+        self.runs: list[Inline] = []
+        self.reasons: list[str] = []
+        self.worker = StepWorker()
+        self.complaint = ""
+        self.compaction = Compaction(
+            life.disk,
+            self.worker,
+            life.opened.log,
+            life.engine,
+            snapshot,
+            segment_bytes=SEGMENT_BYTES,
+            clean_int_ms=clean_int_ms,
+            failed=self.reasons.append,
+            start=self._start,
+        )
+
+    def _start(self, number: int, position: int) -> Inline:
+        run = Inline(self.life.disk, number, position)
+        run.complaint = self.complaint
+        self.runs.append(run)
+        return run
+
+    async def begun(self, count: int = 1) -> None:
+        """Wait until so many runs have begun, the others done."""
+        while len(self.runs) < count:
+            self.worker.run()
+            await asyncio.sleep(0)
+
+    async def done(self) -> None:
+        """Let what is under way come to its end."""
+        self.worker.run()
+        await until(lambda: self.compaction.run is None)
+
+
+def play(body: Callable[[], Awaitable[None]]) -> None:
+    """Run a test in a loop."""
+
+    async def run() -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await body()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def told(caplog):
+    """The lines so far, as message and fields."""
+    caplog.set_level(logging.INFO, "workq")
+    return lambda: [(one.getMessage(), one.fields) for one in caplog.records]
+
+
+def churned(bytes_in_all: int) -> Life:
+    """A log of so many bytes, in sealed segments, of jobs that are gone."""
+    life = Life()
+    churn(life, bytes_in_all)
+    return life
+
+
+def churn(life: Life, bytes_more: int) -> None:
+    """Let so many bytes more become sealed, by jobs that come and go."""
+    size = sum(sealed.size for sealed in life.opened.log.sealed)
+    while sum(sealed.size for sealed in life.opened.log.sealed) < size + bytes_more:
+        job = added(life.engine, life.fresh(), OPTIONS, payload=bytes(400))
+        life.keep()
+        life.engine.delete(job)
+        life.keep()
+
+
+# --- when -----------------------------------------------------------------------------------
+
+
+def test_a_log_that_has_more_in_it_than_it_keeps_is_compacted_soon_after_the_start(told):
+    """Everything before the segment that is being written, told in two lines."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    before = sum(sealed.size for sealed in life.opened.log.sealed)
+    number = life.number
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        assert told()[-1] == (
+            "compacting the command log",
+            {"bytes": before, "segments": len(life.opened.log.sealed)},
+        )
+        await beside.done()
+        assert (beside.runs[0].number, life.opened.log.sealed) == (number, [])
+        message, fields = told()[-1]
+        took_ms = fields.pop("took_ms")
+        assert took_ms >= 0
+        after = beside.compaction.disk_bytes
+        assert (message, fields) == (
+            "command log compacted",
+            {"bytes_before": before, "bytes_after": after, "records": 1},
+        )
+        assert after == len(life.disk.read_all(f"{number:09d}.snap")) < before / 10
+        await beside.compaction.end()
+
+    play(body)
+    assert dump.digest(read_back(life.disk)) == dump.digest(life.engine)
+    assert Reading(life.disk).numbers[0] == number
+
+
+def test_a_log_that_is_mostly_live_is_left_alone():
+    """To write all of it again would win little."""
+    life = Life()
+    for _ in range(6):
+        life.fill_segment()
+
+    async def body() -> None:
+        compaction = Beside(life).compaction
+        assert compaction.disk_bytes > SNAPSHOT_BYTES_MIN
+        assert not compaction.is_due()
+        await compaction.end()
+
+    play(body)
+
+
+def test_one_segment_alone_is_not_compacted():
+    """It says little, and there is one more after each start."""
+    life = churned(1)
+
+    async def body() -> None:
+        compaction = Beside(life).compaction
+        assert len(life.opened.log.sealed) == 1
+        life.engine.held_bytes -= 100_000  # however little it keeps
+        assert compaction.disk_bytes > 2 * compaction.live_bytes
+        assert not compaction.is_due()
+        churn(life, 1)
+        assert compaction.is_due()
+        await compaction.end()
+
+    play(body)
+
+
+def test_between_looks_it_begins_only_when_the_promise_is_at_stake(monkeypatch):
+    """By two segments more than would be due: a long interval does not fill the disk."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    looks: list[bool] = []
+    real = Compaction.is_due
+
+    def looked(self: Compaction, pressing: bool = False) -> bool:
+        looks.append(pressing)
+        return real(self, pressing)
+
+    monkeypatch.setattr(Compaction, "is_due", looked)
+    life = churned(1)
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await until(lambda: looks)
+        churn(life, 1)
+        assert real(beside.compaction)
+        assert not real(beside.compaction, pressing=True)
+        seen = len(looks)
+        await until(lambda: len(looks) > seen + 3)
+        assert not beside.runs
+        churn(life, 2 * SEGMENT_BYTES)
+        await beside.begun()
+        assert looks[0] is False
+        assert all(looks[1:])
+        await beside.done()
+        await beside.compaction.end()
+
+    play(body)
+
+
+def test_it_begins_earlier_by_twice_what_was_written_during_the_last_one():
+    """So that as much can be written during the next, and more; half of what is kept at most."""
+    life = Life()
+    for _ in range(300):
+        added(life.engine, life.fresh(), OPTIONS, payload=bytes(400))
+        life.keep()
+    churn(life, 100_000)
+
+    async def body() -> None:
+        beside = Beside(life)
+        await beside.begun()
+        churn(life, 20_000)
+        await beside.done()
+        compaction = beside.compaction
+        while not compaction.is_due():
+            churn(life, 1)
+        sealed = sum(one.size for one in life.opened.log.sealed)
+        assert abs(compaction.live_bytes - sealed - 2 * 20_000) < 3 * SEGMENT_BYTES
+        await beside.compaction.end()
+
+    play(body)
+
+
+def test_a_snapshot_of_jobs_that_have_gone_counts_as_what_could_be_saved():
+    """Little was written since, but it said that they are gone."""
+    life = Life()
+    for _ in range(300):
+        added(life.engine, life.fresh(), OPTIONS, payload=bytes(4000))
+        life.keep()
+    churn(life, 1)
+
+    async def body() -> None:
+        beside = Beside(life)
+        await beside.begun()
+        await beside.done()
+        assert not beside.compaction.is_due()
+        for job in list(life.engine.jobs.values())[:200]:
+            life.engine.delete(job)
+        life.keep()
+        churn(life, SEGMENT_BYTES + 1)
+        assert sum(one.size for one in life.opened.log.sealed) < beside.compaction.live_bytes / 2
+        assert beside.compaction.is_due()
+        await beside.compaction.end()
+
+    play(body)
+
+
+def test_what_a_job_takes_is_measured_on_the_last_snapshot():
+    """That of this run, or the one from which the server has started."""
+    life = Life()
+    for _ in range(300):
+        added(life.engine, life.fresh(), OPTIONS, queue=b"n" * 250)
+    life.keep()
+    churn(life, 9 * 300 * 128)
+
+    async def body() -> None:
+        beside = Beside(life)
+        guessed = beside.compaction.live_bytes
+        await beside.begun()
+        await beside.done()
+        size = beside.compaction.disk_bytes
+        assert guessed < 0.7 * size
+        assert abs(beside.compaction.live_bytes - size) < 2 * SNAPSHOT_BYTES_MIN
+        await beside.compaction.end()
+        again = Beside(life, snapshot=Reading(life.disk).snapshot).compaction
+        assert again.live_bytes == beside.compaction.live_bytes
+        assert again.disk_bytes == size
+        await again.end()
+
+    play(body)
+
+
+# --- what becomes of it ---------------------------------------------------------------------
+
+
+def test_a_run_that_fails_is_told_once_and_tried_again_later_each_time(told):
+    """After twice the time; what it left is removed, and the log is as it was."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    names = life.disk.names()
+
+    async def body() -> None:
+        beside = Beside(life)
+        beside.complaint = "something is wrong"
+        await beside.begun(3)
+        beside.worker.run()
+        assert life.disk.names() == names
+        beside.complaint = ""
+        await beside.begun(4)
+        await beside.done()
+        await beside.compaction.end()
+
+    play(body)
+    failures = [fields for message, fields in told() if message.endswith("failed")]
+    assert failures == [
+        {"reason": "something is wrong", "again_in_ms": delay_ms} for delay_ms in (2, 4, 8)
+    ]
+    assert told()[-1][0] == "command log compacted"
+
+
+def test_waiting_for_the_next_try_has_a_bound(monkeypatch, told):
+    """It is an hour, however often it has failed; or the interval, if that is longer."""
+    monkeypatch.setattr(module, "COMPACTION_RETRY_MS_MAX", 3)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+
+    async def body() -> None:
+        beside = Beside(life)
+        beside.complaint = "wrong"
+        await beside.begun(5)
+        beside.worker.run()
+        await beside.compaction.end()
+
+    play(body)
+    waits = [fields["again_in_ms"] for _, fields in told() if "again_in_ms" in fields]
+    assert waits == [2, 3, 3, 3, 3]
+
+
+def test_need_does_not_make_a_failed_run_come_again_sooner(monkeypatch):
+    """It would fail again, and read the whole log for it."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    life = churned(4 * SEGMENT_BYTES)
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        beside.complaint = "wrong"
+        await beside.begun()
+        beside.worker.run()
+        assert beside.compaction.is_due(pressing=True)
+        looks = 0
+
+        def look(delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+            nonlocal looks
+            looks += 1
+            return later(delay, call)
+
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", look)
+        await until(lambda: looks > 3)
+        assert len(beside.runs) == 1
+        await beside.compaction.end()
+
+    play(body)
+
+
+@pytest.mark.parametrize("call", ["sync", "rename", "sync_names", "remove"])
+def test_a_disk_that_fails_the_lock_holders_own_steps_is_the_end(call):
+    """As it is with every other step of the log; after a restart all is there."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    expected = dump.digest(life.engine)
+
+    async def body() -> None:
+        beside = Beside(life)
+        await beside.begun()
+        run = beside.runs[0]
+        compacted = run.run
+
+        def then_fail() -> None:
+            compacted()
+
+            def fail(name: str, _: int) -> None:
+                if name == call:
+                    raise OSError(errno.EIO, "Input/output error")
+
+            life.disk.before = fail
+
+        run.run = then_fail  # type: ignore[method-assign]
+        await beside.done()
+        assert len(beside.reasons) == 1
+        assert "Input/output error (errno 5)" in beside.reasons[0]
+        await beside.compaction.end()
+
+    play(body)
+    life.disk.before = lambda name, number: None
+    assert dump.digest(read_back(life.disk)) == expected
+
+
+@pytest.mark.parametrize("fault", ["damaged", "gone", "full"])
+def test_a_snapshot_that_cannot_be_published_is_no_harm(fault, told):
+    """It is not whole, or not there, or has no room: the old files stay, and it is tried again."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    expected = dump.digest(life.engine)
+
+    def fail(name: str, _: int) -> None:
+        if name == "rename":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def body() -> None:
+        beside = Beside(life)
+        await beside.begun()
+        run = beside.runs[0]
+        compacted = run.run
+
+        def then_spoil() -> None:
+            compacted()
+            name = f"{run.number:09d}.snap.tmp"
+            if fault == "damaged":
+                life.disk.files[name].now[100] ^= 1
+            elif fault == "gone":
+                life.disk.remove(name)
+            else:
+                life.disk.before = fail
+
+        run.run = then_spoil  # type: ignore[method-assign]
+        await beside.done()
+        assert dump.digest(read_back(life.disk)) == expected
+        assert not beside.reasons
+        life.disk.before = lambda name, number: None
+        await beside.begun(2)
+        await beside.done()
+        await beside.compaction.end()
+
+    play(body)
+    assert [message for message, _ in told()].count("compaction of the command log failed") == 1
+    assert dump.digest(read_back(life.disk)) == expected
+
+
+def test_the_end_of_the_server_ends_the_run_and_waits_for_that(told):
+    """Nothing may be removed any more once the lock is given back; and nothing is told of it."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+
+    async def body() -> None:
+        beside = Beside(life)
+        await beside.begun()
+        end = asyncio.create_task(beside.compaction.end())
+        await until(lambda: beside.runs[0].ended)
+        assert not end.done()
+        await beside.done()
+        await end
+        assert beside.compaction.run is None
+
+    play(body)
+    assert [message for message, _ in told()] == ["compacting the command log"]
+    assert not any(".snap" in name for name in life.disk.names())
+
+
+# --- the process ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stuck(tmp_path) -> str:
+    """A directory in which the process stands still: its first segment is a pipe."""
+    path = tmp_path / "stuck"
+    path.mkdir()
+    os.mkfifo(path / segment_name(1))
+    return str(path)
+
+
+class Waiting:
+    """A child that is waited for in a thread, as a server does.
+
+    Attributes:
+        failures: what its run has raised.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.failures: list[CompactionError] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.child.run()
+        except CompactionError as error:
+            self.failures.append(error)
+
+    def begun(self, path: str) -> int:
+        """Wait until the process has come as far as the directory; its number."""
+        until_now(lambda: self.child.pid)
+        until_now(lambda: path in descriptors(self.child.pid))
+        return self.child.pid
+
+    def ended(self) -> str:
+        """Why it has failed, empty if it has not."""
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive()
+        return str(self.failures[0]) if self.failures else ""
+
+
+def test_the_process_does_what_a_server_would(tmp_path):
+    """It writes the snapshot of this log."""
+    life = churned(2)
+    path = laid_out(life.disk, tmp_path / "log")
+    assert Waiting(Child(path, life.number, life.position)).ended() == ""
+    assert f"{life.number:09d}.snap.tmp" in {one.name for one in Path(path).iterdir()}
+
+
+def test_a_process_that_is_killed_is_told_so(stuck):
+    """By whom is not known, but how."""
+    waiting = Waiting(Child(stuck, 2, 5))
+    os.kill(waiting.begun(stuck), signal.SIGKILL)
+    assert waiting.ended() == "the process was ended by SIGKILL"
+
+
+def test_a_process_is_ended_whatever_it_is_at(stuck):
+    """When the server ends."""
+    waiting = Waiting(Child(stuck, 2, 5))
+    waiting.begun(stuck)
+    waiting.child.end()
+    assert waiting.ended() == "the process was ended by SIGKILL"
+
+
+def test_a_process_that_is_ended_before_it_is_started_does_nothing(stuck):
+    """The thread may come to it late."""
+    child = Child(stuck, 2, 5)
+    child.end()
+    assert Waiting(child).ended() == "the process was ended by SIGKILL"
+
+
+def test_the_process_refuses_to_work_for_another_version(stuck):
+    """The reason is its own line."""
+    reason = Waiting(Child(stuck, 2, 5, version="0.0.1")).ended()
+    assert reason == f"the server is workq 0.0.1, but installed is now {__version__}"
+
+
+def test_a_process_that_cannot_be_started_is_no_harm(stuck, monkeypatch):
+    """It is tried again, as everything is."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert Waiting(Child(stuck, 2, 5)).ended().startswith("no process could be started: ")
+
+
+def test_the_process_has_nothing_of_the_server(stuck):
+    """No socket of a client above all: its end would not be seen while two have it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()),
+        server.accept()[0],
+    ):
+        waiting = Waiting(Child(stuck, 2, 5))
+        pid = waiting.begun(stuck)
+        found = sorted(one.partition(":")[0] for one in descriptors(pid))
+        waiting.child.end()
+        waiting.ended()
+    assert found == sorted(["/dev/null", "pipe", "pipe", stuck])
+
+
+def test_the_process_does_not_outlive_its_server(stuck):
+    """Though that was killed and could tell nobody."""
+    program = (
+        "import sys, threading\n"
+        "from workq.server.compaction import Child\n"
+        "child = Child(sys.argv[1], 2, 5)\n"
+        "threading.Thread(target=child.run, daemon=True).start()\n"
+        "while not child.pid: pass\n"
+        "print(child.pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, stuck]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        pid = int(server.stdout.readline())
+        until_now(lambda: stuck in descriptors(pid))
+        server.kill()
+        server.wait()
+    stat = Path(f"/proc/{pid}/stat")
+    until_now(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_what_a_crash_left_of_replaced_files_is_removed_at_the_start(tmp_path):
+    """They are not read, but they take room until the next compaction."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    number = life.number
+    compact(life.disk, number, life.position)
+    publish(life.disk, number, keep_from=1)  # as if it had been cut short before it removed them
+    path = laid_out(life.disk, tmp_path / "log")
+    assert len(RealDisk(path).names()) > 4
+    storage = load_storage(load([f"--cmdlog-path={path}"], {}), Notifier({}))
+    assert dump.digest(storage.engine) == dump.digest(life.engine)
+    names = RealDisk(path).names()
+    assert names[0] == f"{number:09d}.log"
+    assert names[1:] == [f"{number:09d}.snap"]
