@@ -244,6 +244,9 @@ COMPACTION_FILES_MAX = 64
 #: What is read of a compaction's complaint: a line, or the end of the world in a traceback.
 COMPLAINT_BYTES_MAX = 16 * 1024
 
+#: How long a thread that waits for the disk may keep the interpreter when the event loop wants it.
+SWITCH_US = 500
+
 #: How often a long start says how far it is.
 PROGRESS_MS = 2000
 

@@ -7,11 +7,12 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 
 from workq.broker.session import CLOSE
 from workq.errors import LogError
-from workq.limits import BACKLOG_CONNECTIONS_MAX, LINGER_MS, OWN_DESCRIPTORS, Bounds
+from workq.limits import BACKLOG_CONNECTIONS_MAX, LINGER_MS, OWN_DESCRIPTORS, SWITCH_US, Bounds
 from workq.server import logs
 from workq.server.listen import Address, SocketFile, TcpAddress, UnixAddress, bind
 from workq.server.notify import Notifier, watchdog_interval_ms
@@ -66,6 +67,7 @@ async def serve(
     gc.disable()  # while the state is made: it would look through all of it again and again
     storage = load(settings, notifier)
     take_over_collection()
+    sys.setswitchinterval(SWITCH_US / 1_000_000)
     ring = Ring(bounds(settings, descriptors_max), storage)
     signals = _Signals()
     listeners = [await _listen(ring, address, settings.insecure) for address in addresses]
