@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint format format-check types check clean
+.PHONY: help run test lint format format-check types check simulate mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,13 @@ types: $(VENV)/.lint $(VENV)/.test ## Check the types
 	$(BIN)/mypy
 
 check: lint format-check types test ## All of the above that CI runs: do this before you hand in
+
+simulate: $(VENV)/.test ## Simulate worst days: SEED=first, SEEDS=how many, HOURS=at the most, FAULTS=of one seed
+	$(BIN)/python -m tests.simulation --seed $(or $(SEED),0) --seeds $(or $(SEEDS),0) \
+	  --hours $(or $(HOURS),0) --faults "$(FAULTS)" $(ARGS)
+
+mutants: $(VENV)/.test ## Search anew for a seed that finds each deliberate defect; some: ARGS=name
+	$(BIN)/python -m tests.simulation.mutants --search $(ARGS)
 
 clean: ## Remove .venv and everything else that was made here
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -145,6 +145,14 @@ def _line(stream: bytes, at: int, line_bytes_max: int) -> tuple[bytes, bool, int
 
 def _request(line: bytes, crlf: bool, stream: bytes, at: int, items: list[Item]) -> int:
     """Read one request, whose block would begin at a place; return where it ends."""
+    first = line.split(b" ")[0].decode("latin-1")
+    if re.sub(rb" +", b" ", line).count(b" ") >= limits.LINE_WORDS_MAX:
+        known = first in FORMS or first == "inspect"
+        error = replies.INVALID_ARGS if known else replies.UNKNOWN_COMMAND
+        if first in FORMS and FORMS[first].block is not None:
+            raise Ended(error)
+        items.append(("", error))
+        return at
     name, words, flags, malformed = _split(line)
     if malformed:
         early: bytes | None = replies.INVALID_FLAGS

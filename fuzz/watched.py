@@ -99,6 +99,8 @@ class Law:
         """Look at the commit of one turn."""
         for transition in commit:
             kind = transition[0]
+            if kind == transitions.CLOCK:
+                continue
             if kind == transitions.ADDED:
                 self._added(transition, now_ms)
                 continue

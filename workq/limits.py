@@ -29,6 +29,10 @@ UNKNOWN_COMMANDS_IN_A_ROW_MAX = 20
 #: Names in one lease: each is looked at once per lease and per wake-up.
 LEASE_NAMES_MAX = 256
 
+#: Words behind the first in a line, flags among them, from which on it is not looked into: no right
+#: line has so many, and one of tens of thousands would keep everybody waiting.
+LINE_WORDS_MAX = 300
+
 # --- fields ---------------------------------------------------------------------------------
 
 NAME_BYTES_MAX = 255
@@ -63,6 +67,9 @@ REQUEST_BYTES_PER_TURN_MAX = 256 * 1024
 
 #: What all connections together may have done in one turn: 2 to 3 ms of work.
 REQUESTS_PER_TURN_MAX = 300
+
+#: Turns after the last connection has gone: enough for a hundred thousand of them.
+LAST_TURNS_MAX = 1000
 
 #: Deadlines fired in one turn, of all kinds together: 2 to 4 ms of work. And timers moved to a
 #: finer level of their calendars: about as long.
@@ -108,6 +115,13 @@ AHEAD_BYTES_MAX = 64 * 1024 * 1024
 #: keep up (who leaves more than 64 KiB, as the event loop counts): at more, who has not caught up
 #: for longest is cut off.
 UNTAKEN_BYTES_MAX = 256 * 1024 * 1024
+
+#: How late a limit of time may be noticed and still be held against a client: if it is more, the
+#: server stood still, and looks first at what has come meanwhile.
+LATE_MS = 100
+
+#: How long half a request may take to come whole once the server shuts down.
+CLOSING_REQUEST_MS = 1000
 
 #: A connection that has ended and takes nothing of its last replies for so long is cut.
 END_STALLED_MS = 10_000
@@ -189,6 +203,9 @@ SETTING_VALUES_MAX = 64
 #: How long a server that holds a Unix socket may take to be found out.
 PROBE_MS = 1000
 
+#: How often a Unix socket is given its name while others that are dead have it: one is, as a rule.
+SOCKET_TRIES_MAX = 10
+
 #: What is shown of one field of a log line: a name of 255 bytes fits, a payload does not flood the
 #: log. Of a message: ours are short, those of libraries may tell of objects. Of a traceback, its
 #: end: deep ones shorten themselves.
@@ -220,6 +237,9 @@ FRAME_BYTES_ON_LOOP_MAX = 64 * 1024
 #: Smaller segments are raised to this: each costs a file, two syncs and a rename.
 SEGMENT_BYTES_MIN = 4096
 
+#: How far the wall clock may drift from the time that never steps until that is written down.
+CLOCK_STEP_MS = 1000
+
 #: How far the last entry of a log may be ahead of the wall clock: a machine that woke with a clock
 #: of long ago must not go on from the future unasked.
 CLOCK_BEHIND_MS_MAX = 3_600_000
@@ -233,8 +253,9 @@ COMPACTION_LOOK_MS = 1000
 SNAPSHOT_BYTES_MIN = 4096
 SNAPSHOT_RECORD_BYTES = 128
 
-#: A compaction that failed is tried again after twice the time each time, but at least so often.
-COMPACTION_RETRY_MS_MAX = 3_600_000
+#: A compaction that failed is tried again after twice the time each time, but at least so often:
+#: until it succeeds the log grows.
+COMPACTION_RETRY_MS_MAX = 600_000
 
 #: Payloads and results from this size on are left on disk by compaction: to know where they are
 #: takes 200 bytes itself. And how many files it has open for them.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.broker.harness import Rig, add, complete, job_id, run, told
+from tests.broker.harness import Rig, add, complete, job_id, run, sessions_alive, told
 from workq.broker.session import CLOSE, LINGER, STAY
 from workq.limits import (
     HELD_BYTES_MAX,
@@ -255,3 +255,18 @@ def test_while_too_much_waits_for_the_log_time_goes_on_and_nobody_is_told_of_it(
     assert waiter.take() == told(2, "r", ttr_ms=1000)
     assert asker.take() == TIMEOUT
     assert worker.take() == told(2, "r", ttr_ms=1000)
+
+
+def test_clients_that_leave_while_the_log_hangs_leave_nothing_behind():
+    """Nothing they asked was acknowledged; who comes back again and again fills no memory."""
+    rig = Rig(safe=False)
+    held_up(rig)
+    before = sessions_alive()
+    for number in range(10, 30):
+        lost = rig.client()
+        lost.put(add(number, payload="x" * MIB))
+        lost.lose()
+        rig.turn()
+        del lost
+    assert sessions_alive() <= before + 1  # the broker knows who asked last
+    assert rig.gauge("input-bytes") == 0

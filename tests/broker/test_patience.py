@@ -4,7 +4,7 @@ import pytest
 
 from tests.broker.harness import Rig, add, complete, told
 from workq.broker.session import LINGER
-from workq.limits import INPUT_BYTES_MAX, Bounds
+from workq.limits import INPUT_BYTES_MAX, LATE_MS, Bounds
 
 OK = "+OK\r\n"
 HALF = "add 00000000-0000-4000-8000-000000000001 q 1000 60000 5\r\nhe"
@@ -199,3 +199,27 @@ def test_those_who_take_too_long_are_counted_by_kind():
     assert (rig.gauge("request-timeouts"), rig.gauge("idle-timeouts")) == (2, 0)
     rig.advance(100_000)
     assert (rig.gauge("request-timeouts"), rig.gauge("idle-timeouts")) == (2, 1)
+
+
+def test_a_request_that_came_while_the_server_stood_still_is_in_time():
+    """Found from outside: stopped and continued, it cut off who had sent all long before."""
+    rig = Rig(bounds=Bounds(request_timeout_ms=2000))
+    client = rig.client()
+    text = add(1)
+    client.say(text[:20])
+    rig.now_ms += 3000
+    rig.turn()  # the first thing after the standstill: nothing was read yet
+    client.say(text[20:])
+    assert client.take() == "+OK\r\n"
+
+
+def test_a_limit_of_time_holds_though_it_is_noticed_late():
+    """The server looks once at what has come, and then ends who sent nothing."""
+    rig = Rig(bounds=Bounds(request_timeout_ms=2000))
+    client = rig.client()
+    client.say("half")
+    rig.now_ms += 2000 + LATE_MS + 1
+    rig.turn()
+    assert client.take() == ""
+    rig.advance(1)
+    assert client.take() == "-CLIENT-ERROR Request timeout\r\n"

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.recovery.making import places
+from tests.recovery.making import damage, kept, lived, places
 from tests.recovery.test_golog_originals import DATA
 from workq.cli import statuses
 from workq.cli.cmdlog import repair
+from workq.cli.times import read_time
 from workq.cli.workq import main
 from workq.cmdlog.files import RealDisk
 
@@ -65,11 +66,22 @@ class Peer:
         self._socket.close()
 
 
+#: A server whose wall clock begins at a time, in nanoseconds since 1970; 0 for now.
+SERVER = (
+    "import sys, time\n"
+    "real, then = time.time_ns, int(sys.argv.pop(1))\n"
+    "behind = real() - then if then else 0\n"
+    "time.time_ns = lambda: real() - behind\n"
+    "from workq.cli.server import main\n"
+    "sys.exit(main())\n"
+)
+
+
 @contextmanager
-def serving(path: Path, *flags: str) -> Iterator[Peer]:
+def serving(path: Path, *flags: str, then_ms: int = 0) -> Iterator[Peer]:
     """A server on a command log, and a client of it."""
     command = [
-        sys.executable, "-m", "workq", "--listen", "127.0.0.1:0",
+        sys.executable, "-c", SERVER, str(then_ms * 1_000_000), "--listen", "127.0.0.1:0",
         "--cmdlog-path", str(path), *flags,
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -140,6 +152,18 @@ def test_the_tail_and_the_snapshot_are_told_of(capsys):
     assert "000000001.log from byte 836 on" in capsys.readouterr().out
     main(["cmdlog", "check", str(GOLDEN / "snapshot" / "log")])
     assert "000000005.snap: everything up to position 14" in capsys.readouterr().out
+
+
+def test_what_is_kept_aside_is_told_with_its_size(tmp_path, capsys):
+    """It counts in no bound of the log, and goes when somebody removes it."""
+    path = golden("torn", tmp_path)
+    (path / "000000001.41.cut").write_bytes(bytes(1234))
+    (path / "repaired-20261123T085131Z").mkdir()
+    (path / "repaired-20261123T085131Z" / "000000001.log").write_bytes(bytes(5000))
+    main(["cmdlog", "check", str(path)])
+    said = capsys.readouterr().out
+    assert "\n  cut        1 .cut file, 1,234 bytes" in said
+    assert "\n  repaired   1 directory, 5,000 bytes" in said
 
 
 def test_a_damaged_log_has_its_own_status(tmp_path, capsys):
@@ -274,6 +298,22 @@ def test_a_server_starts_from_a_repaired_log(flags, ready, tmp_path, capsys):
     assert main(["cmdlog", "check", str(path)]) == statuses.OK
 
 
+@pytest.mark.parametrize("words", [["check"], ["dump"], ["repair", "--yes"]])
+def test_what_a_newer_server_has_written_is_refused_and_left_alone(words, tmp_path, capsys):
+    """It is no damage, though something else is: a newer workq can read it."""
+    path = tmp_path / "log"
+    path.mkdir()
+    disk = kept([*lived(1), ([(99, b"id")], 10**13)])
+    if words[0] == "repair":
+        damage(disk, places(disk)[10])
+    for name in disk.names():
+        (path / name).write_bytes(disk.read_all(name))
+    before = files(path)
+    assert main(["cmdlog", *words, str(path)]) == statuses.UNUSABLE
+    assert files(path) == before
+    assert "was written by a newer workq (frame " in capsys.readouterr().err
+
+
 def test_a_sound_log_is_left_alone(tmp_path, capsys):
     """With a yes too."""
     path = golden("torn", tmp_path)
@@ -319,7 +359,7 @@ def test_a_server_shows_imported_jobs_as_the_original_did(name, lost, tmp_path, 
     assert ("3081 bytes" in printed.err) == bool(lost)
     assert main(["cmdlog", "check", str(path)]) == statuses.OK
     expected = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
-    with serving(path, "--accept-clock") as peer:
+    with serving(path, then_ms=read_time(NOW)) as peer:  # or leases would end with the years
         for job_id, fields in expected.items():
             wanted = "-NOT-FOUND" if lost and job_id.endswith(lost) else fields
             assert shown(peer, job_id) == wanted

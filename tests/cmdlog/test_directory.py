@@ -16,7 +16,8 @@ from workq.cmdlog.frames import COMMIT, EPOCH, MARK, STOP
 from workq.cmdlog.scan import Reading
 from workq.cmdlog.settle import settle
 from workq.cmdlog.worker import ThreadWorker
-from workq.limits import FRAME_BYTES_ON_LOOP_MAX
+from workq.errors import DirectoryError
+from workq.limits import FRAME_BYTES_ON_LOOP_MAX, SEGMENT_BYTES_MIN
 
 LARGE = FRAME_BYTES_ON_LOOP_MAX
 BIG_SEGMENT = 8 * LARGE
@@ -168,6 +169,23 @@ def test_a_full_disk_is_the_end_when_the_last_segment_is_used_up():
     assert len(commits(again.frames)) >= safe - 1
 
 
+def test_on_a_full_disk_shorter_segments_are_made_as_long_as_there_is_room():
+    """When the last whole one is used up; what is finished then may be what makes room."""
+    log = opened(SimulatedDisk(), BIG_SEGMENT)
+    log.worker.run()
+    log.disk.space = log.disk.used() + BIG_SEGMENT // 4
+    while log.log.sealed == [] or log.disk.used() + 4096 < log.disk.space:
+        fill(log, range(log.log.position - 1, log.log.position), 1000)
+        log.worker.run()
+        assert not log.noted.reason
+    assert log.noted.fullness() == [True]
+    log.disk.space = 1 << 40
+    log.log.tick(1)
+    log.worker.run()
+    assert log.noted.fullness() == [True, False]
+    assert commits(read(log.disk)[1]) == list(range(log.log.position - 1))
+
+
 def test_room_that_is_back_in_time_is_found_by_the_last_attempt():
     """Not only by a tick."""
     log = opened(SimulatedDisk())
@@ -242,7 +260,21 @@ def test_a_file_that_was_removed_is_the_end():
         log.disk.remove("000000001.log")
         act(log)
         assert "000000001.log was removed while it was in use" in log.noted.reason
+        assert "what was in it is lost" in log.noted.reason
         assert log.noted.safe == 1
+
+
+def test_a_segment_that_was_removed_before_it_was_used_is_the_end():
+    """Nothing gets into it: a tick sees it, or the frame that would be its first."""
+    for act in (lambda log: log.log.tick(1), lambda log: fill(log, range(1, 20))):
+        log = opened(SimulatedDisk())
+        log.worker.run()
+        fill(log, range(1))
+        log.disk.remove("000000002.log")
+        act(log)
+        log.worker.run()
+        assert "000000002.log was removed before it was used; nothing was in it" in log.noted.reason
+        assert commits(read(log.disk)[1]) == list(range(log.noted.position - 1))
 
 
 def test_a_mistake_of_ours_is_the_end_too():
@@ -321,10 +353,58 @@ def test_segments_that_a_snapshot_has_replaced_are_forgotten():
 def test_no_room_for_the_first_segment_is_an_error_of_the_start():
     """There is no log yet that could fail."""
     disk = SimulatedDisk()
-    disk.space = SEGMENT_BYTES - 1
-    with pytest.raises(OSError, match="No space"):
-        opened(disk)
+    disk.space = SEGMENT_BYTES_MIN - 1
+    with pytest.raises(DirectoryError) as caught:
+        opened(disk, BIG_SEGMENT)
+    assert str(caught.value) == (
+        "/simulated/000000001.log: No space left on device: it needs 4096 bytes at the least; "
+        "make room"
+    )
     assert disk.names() == []
+
+
+def test_a_start_without_room_for_a_whole_segment_makes_a_shorter_one():
+    """With half of what there is. It is full from the first; jobs can be finished, and room that
+    a compaction makes heals it: the next segments are whole."""
+    disk = SimulatedDisk()
+    disk.space = BIG_SEGMENT // 3
+    log = opened(disk, BIG_SEGMENT)
+    assert log.noted.told == [("full", True)]
+    assert BIG_SEGMENT // 16 < disk.used() <= disk.space // 2
+    log.worker.run()
+    log.log.tick(1)
+    log.worker.run()
+    assert log.noted.told == [("full", True)]
+    fill(log, range(100))
+    assert log.noted.position == log.log.position
+    disk.space = 1 << 40
+    log.log.tick(1)
+    log.worker.run()
+    assert log.noted.fullness() == [True, False]
+    fill(log, range(100, 2000))
+    log.worker.run()
+    assert len(log.log.sealed) == 1
+    assert len(disk.read_all("000000002.log")) == BIG_SEGMENT
+    assert commits(read(disk)[1]) == list(range(2000))
+
+
+def test_a_disk_that_was_filled_to_the_brim_can_be_started_from_again():
+    """After a clean stop, which leaves nothing that was made ahead."""
+    disk = SimulatedDisk()
+    disk.space = 5 * BIG_SEGMENT // 2
+    log = opened(disk, BIG_SEGMENT)
+    count = 0
+    while not log.noted.is_full:
+        fill(log, range(count, count + 1), 1000)
+        log.worker.run()
+        count += 1
+    fill(log, range(count, count + 400), 1000)
+    log.log.close(1, lambda: None)
+    log.worker.run()
+    assert not log.noted.reason
+    again = opened(disk, BIG_SEGMENT)
+    assert again.noted.is_full
+    assert commits(again.frames) == list(range(count + 400))
 
 
 def test_a_body_may_be_anything():

@@ -50,6 +50,41 @@ def test_a_file_is_no_directory(tmp_path):
         RealDisk(str(path), make=True)
 
 
+def test_a_link_that_leads_nowhere_is_told_from_a_file(tmp_path):
+    """What it leads to may be a disk that is not mounted: nothing is made in its place."""
+    (tmp_path / "link").symlink_to("/nowhere/log")
+    for path in (tmp_path / "link", tmp_path / "link" / "log"):
+        with pytest.raises(DirectoryError) as caught:
+            RealDisk(str(path), make=True)
+        assert str(caught.value) == (
+            f"{tmp_path}/link: is a symbolic link to /nowhere/log, which leads nowhere"
+        )
+
+
+def test_errors_name_the_file_with_its_directory(tmp_path):
+    """Of a file that is found by its name, of one that is open, and of the directory itself."""
+    disk = RealDisk(str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    missing, folder = f"{tmp_path}/missing", f"{tmp_path}/folder"
+    handle, reader = disk.create("old"), disk.open("folder")
+    disk.rename("old", "new")
+    wrong = [
+        (missing, lambda: disk.open("missing")),
+        (folder, lambda: disk.create("folder")),
+        (missing, lambda: disk.rename("missing", "new")),
+        (folder, lambda: disk.remove("folder")),
+        (folder, lambda: disk.read(reader, 1, 0)),
+        (folder, lambda: disk.write(reader, b"x", 0)),
+        (f"{tmp_path}/new", lambda: disk.truncate(handle, -1)),
+        (f"{tmp_path}/new", lambda: disk.preallocate(handle, -1)),
+        (str(tmp_path), lambda: disk.sync(1_000_000)),
+    ]
+    for path, act in wrong:
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            act()
+        assert caught.value.filename == path
+
+
 def test_a_directory_has_one_owner(tmp_path):
     """The second is refused at once, with a clear word; when the first is gone it may."""
     first, second = RealDisk(str(tmp_path)), RealDisk(str(tmp_path))

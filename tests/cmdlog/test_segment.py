@@ -94,6 +94,28 @@ def test_files_are_told_by_their_names():
     assert listing.unfinished == ["000000004.snap.tmp"]
 
 
+def test_nothing_but_our_own_names_is_counted_or_taken_for_unfinished():
+    """However much like ours they look."""
+    strange = (
+        "x.tmp", "notes.log.tmp", "000000004.tmp", "000000004.bak.tmp", "000000004.cut.tmp",
+        "1.log.tmp", "000000004.log.tmp.tmp", "20261123120000.tar", "000000005.log.bak",
+        "999999999999999999999.bak", "9999999999999999.log", "999999999999999.1.cut",
+        "000000004.999999999999999999999.cut", "000000004.log\n",
+    )  # fmt: skip
+    assert list_files(disk_with(*strange)) == ([], [], 1, [])
+    unfinished = ["000000002.17.cut.tmp", "000000003.log.tmp", "000000004.snap.tmp"]
+    assert list_files(disk_with(*strange, *unfinished)) == ([], [], 5, unfinished)
+
+
+def test_a_number_that_no_server_comes_to_is_refused():
+    """The next would have a digit too many to be found again."""
+    for name in ("999999999999999.log", "999999999999999.snap"):
+        with pytest.raises(DirectoryError, match=f"/simulated/{name}: .*move the file away"):
+            list_files(disk_with("000000001.log", name))
+    fresh = list_files(disk_with("99999999999999.1.cut")).fresh
+    assert list_files(disk_with(segment.segment_name(fresh))).segments == [fresh]
+
+
 def test_no_number_is_used_twice():
     """Not that of a file that was put aside or never finished."""
     assert list_files(SimulatedDisk()).fresh == 1

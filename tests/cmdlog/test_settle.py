@@ -49,6 +49,17 @@ def test_leftovers_are_removed():
     assert log.disk.used() == end.sealed[0].size
 
 
+def test_what_is_not_ours_stays():
+    """The directory may be one that others use too."""
+    log = opened(SimulatedDisk())
+    log.worker.run()
+    others = ["000000004.bak.tmp", "editor.tmp", "x.cut.tmp"]
+    for name in (*others, "000000002.17.cut.tmp"):
+        log.disk.create(name)
+    settled(log.disk)
+    assert log.disk.names() == [FIRST, *others]
+
+
 def test_what_was_read_survives_the_loss_of_power():
     """Although nobody had synced it."""
     log = opened(SimulatedDisk())

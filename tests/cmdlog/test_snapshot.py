@@ -8,7 +8,7 @@ from tests.cmdlog.making import fill, opened, read
 from tests.simulation.disk import SimulatedDisk
 from workq.cmdlog import snapshot
 from workq.cmdlog.scan import Reading
-from workq.cmdlog.snapshot import SnapshotWriter, publish, remove_replaced, verify
+from workq.cmdlog.snapshot import SnapshotWriter, publish, verify
 from workq.errors import CorruptionError
 
 MARK = b"12345678"
@@ -102,14 +102,12 @@ def test_a_damaged_snapshot_does_not_get_its_name():
 
 
 def test_a_snapshot_replaces_segments_and_older_snapshots():
-    """And nothing else; some are kept if that is wanted."""
+    """And nothing else."""
     disk = SimulatedDisk()
     for name in ("000000001.log", "000000002.log", "000000003.log", "000000001.snap", "notes"):
         disk.close(disk.create(name))
     written(disk, number=3)
-    publish(disk, 3, keep_from=2)
-    assert disk.names() == ["000000002.log", "000000003.log", "000000003.snap", "notes"]
-    remove_replaced(disk, 3)
+    publish(disk, 3)
     assert disk.names() == ["000000003.log", "000000003.snap", "notes"]
 
 

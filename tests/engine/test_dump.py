@@ -29,6 +29,7 @@ def test_the_dump_of_a_job_is_complete():
     assert dump.durable(engine) == {
         "seq": 1,
         "token": token,
+        "offset_ms": 0,
         "jobs": [
             {
                 "id": job_id(1),

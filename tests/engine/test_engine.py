@@ -746,3 +746,24 @@ def test_a_name_served_alone_has_had_its_turn():
     assert head is not None
     engine.lease(head)
     assert served(engine, [b"a", b"b"]) == b"b"
+
+
+def test_a_step_of_the_wall_clock_is_written_down():
+    """Once, and not for what it drifts within a second: the next start goes by it."""
+    engine = running()
+    engine.advance(engine.now_ms + 10, 999)
+    assert engine.commit == []
+    engine.advance(engine.now_ms + 10, 1000)
+    engine.advance(engine.now_ms + 10, 1999)
+    engine.advance(engine.now_ms + 10, -5)
+    assert engine.commit == [(transitions.CLOCK, 1000), (transitions.CLOCK, -5)]
+    assert engine.offset_ms == -5
+
+
+def test_a_queue_that_was_emptied_before_a_start_is_not_told_of():
+    """Replay has it come and go; the broker, which begins after that, must not know its name."""
+    engine = running()
+    engine.delete(added(engine, 1, queue=b"emptied"))
+    added(engine, 2, queue=b"kept")
+    engine.resume(2)
+    assert list(engine.shifted) == [b"kept"]

@@ -16,11 +16,11 @@ from tests.engine.making import (
     later,
     running,
 )
-from workq.engine import transitions
+from workq.engine import dump, transitions
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
 from workq.engine.job import GONE
-from workq.engine.state import State
+from workq.engine.state import State, TransitionError
 
 LEVELS = 5
 LATE_MS = 2**52
@@ -69,10 +69,20 @@ def test_applying_asks_no_clock():
         }
 
 
-def test_a_transition_of_an_unknown_job_is_a_programming_error():
-    """It is noticed, not passed over."""
-    with pytest.raises(AssertionError, match="no such job"):
-        State().apply((transitions.DELETED, job_id(1)))
+def test_a_transition_that_does_not_fit_changes_nothing():
+    """It is refused, also where assertions are off."""
+    state = State()
+    with pytest.raises(TransitionError, match=r"deleted of .*, which is not there"):
+        state.apply((transitions.DELETED, job_id(1)))
+    apply_added(state, 1)
+    before = dump.durable(state), dump.rest(state)
+    for record in dump.records(state):
+        if record[0] == transitions.RESTORED:
+            with pytest.raises(TransitionError, match="is there already"):
+                state.apply(record)
+    with pytest.raises(TransitionError, match=r"due of .*, which is ready"):
+        state.apply((transitions.DUE, job_id(1)))
+    assert (dump.durable(state), dump.rest(state)) == before
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

@@ -23,6 +23,7 @@ NUMBERS = {
     9: "started",
     10: "restored",
     11: "counters",
+    20: "clock",
 }
 REASONS = {"TIMED_OUT": 1, "FAILURE": 2, "GIVEN_BACK": 3}
 
@@ -39,6 +40,7 @@ def every_transition() -> Engine:
     engine.give_back(job.id, engine._last_token)
     engine.fail(job_in(engine, "leased", 4), b"why")
     later(engine, 50)
+    engine.advance(engine.now_ms, 5000)
     return engine
 
 
@@ -80,7 +82,7 @@ def test_every_type_is_documented_with_its_fields():
 def test_the_engine_writes_every_durable_type():
     """This holds the helper of the tests here."""
     kinds = {transition[0] for transition in every_transition().commit}
-    assert kinds == set(transitions.SERVING) - {transitions.STARTED}
+    assert kinds == {*transitions.SERVING, transitions.CLOCK} - {transitions.STARTED}
 
 
 def test_what_a_snapshot_is_made_of_has_the_documented_fields():

@@ -112,7 +112,7 @@ def test_a_request_that_waits_while_its_client_is_told_to_be_idle_is_found(
 
         return wrong
 
-    program = bytes.fromhex("ad08000f0a08")
+    program = bytes.fromhex("ad08000f0c08")
     broker.check(program)
     broken(monkeypatch, Patience, "look_at", make)
     with pytest.raises(AssertionError, match="an idle client that asks"):

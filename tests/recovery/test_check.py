@@ -8,10 +8,11 @@ from tests.cmdlog.making import opened
 from tests.recovery.making import again, damage, kept, lived, places
 from tests.simulation.disk import SimulatedDisk
 from workq.cmdlog import segment, snapshot
+from workq.cmdlog.files import RealDisk
 from workq.cmdlog.frames import COMMIT
 from workq.engine import dump, transitions
 from workq.errors import DirectoryError
-from workq.recovery.check import check
+from workq.recovery.check import check, measure_aside
 from workq.recovery.compact import compact
 from workq.recovery.records import bodies
 
@@ -108,11 +109,33 @@ def test_an_empty_directory_is_a_sound_log():
     assert (report.damage, report.segments, report.records) == (None, [], {})
 
 
-def test_what_was_cut_before_is_named():
-    """Somebody may want to look at it."""
-    disk = kept(lived(1))
-    disk.create("000000002.41.cut")
-    assert check(disk).cut_files == ["000000002.41.cut"]
+def test_what_was_cut_before_is_named_and_measured(tmp_path):
+    """Somebody may want to look at it; and it takes room until they remove it."""
+    for name, size in (("000000002.41.cut", 7), ("000000003.50.cut", 10)):
+        (tmp_path / name).write_bytes(bytes(size))
+    report = check(RealDisk(str(tmp_path)))
+    measure_aside(report)
+    assert report.cut_files == ["000000002.41.cut", "000000003.50.cut"]
+    assert report.cut_bytes == 17
+
+
+def test_what_repairs_have_put_aside_is_named_and_measured(tmp_path):
+    """It takes room as well, and counts in no bound."""
+    for name in ("repaired-20270115T080000Z", "repaired-20270115T080000Z-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "000000001.log").write_bytes(bytes(1000))
+    (tmp_path / "repaired-notes").write_bytes(b"no directory")
+    report = check(RealDisk(str(tmp_path)))
+    measure_aside(report)
+    assert report.repaired == ["repaired-20270115T080000Z", "repaired-20270115T080000Z-2"]
+    assert report.repaired_bytes == 2000
+
+
+@pytest.mark.parametrize("record", [(99, b"id"), (transitions.DELETED, b"id", 5)])
+def test_a_record_of_a_newer_server_is_no_damage(record):
+    """Another workq can read it."""
+    with pytest.raises(DirectoryError, match="newer"):
+        check(kept([([record], 5)]))
 
 
 def test_a_directory_of_the_original_is_none_of_ours():

@@ -98,14 +98,14 @@ def test_another_version_is_refused_in_one_line(life, path):
 
 
 def test_damage_is_told_in_one_line(life, path):
-    """With the file and the byte."""
+    """With the file and the byte, and a status of its own."""
     file = Path(path) / segment_name(1)
     data = bytearray(file.read_bytes())
     data[300] ^= 1
     file.write_bytes(data)
     with running(__version__, path, life.number, life.position) as process:
         status, complaint = ended(process)
-    assert status == compactor.FAILED
+    assert status == compactor.DAMAGED
     assert complaint.startswith(f"{file}, byte ")
     assert complaint.count("\n") == 1
 

@@ -14,7 +14,7 @@ from workq.cmdlog.frames import REPAIR
 from workq.cmdlog.scan import Reading
 from workq.engine import transitions as t
 from workq.engine.job import Options
-from workq.errors import CorruptionError
+from workq.errors import CorruptionError, DirectoryError
 from workq.recovery import records
 from workq.recovery.listing import FIELDS, REASONS, Wanted, describe, listing, shown_time
 
@@ -164,6 +164,21 @@ def test_what_is_before_damage_is_listed():
     with pytest.raises(CorruptionError):
         positions.update(line["position"] for line in listing(Reading(disk), Wanted()))
     assert positions == set(range(2, 20))
+
+
+@pytest.mark.parametrize("record", [(99, job_id(1)), (t.DELETED, job_id(1), 5)])
+def test_a_record_of_a_newer_server_is_no_damage(record):
+    """What is before it is listed; then it says who can read it."""
+    found: list[object] = []
+    with pytest.raises(DirectoryError, match=r"000000001\.log was written by a newer") as caught:
+        found += listing(Reading(kept([([ADDED], 5), ([record], 5)])), Wanted())
+    assert not isinstance(caught.value, CorruptionError)
+
+
+def test_a_frame_that_makes_no_sense_is_named_with_its_file():
+    """As a server does."""
+    with pytest.raises(CorruptionError, match=r"000000001\.log, byte \d+: frame 2 makes no sense"):
+        lines(kept([([(t.DELETED,)], 5)]))
 
 
 def test_counters_are_of_no_job():

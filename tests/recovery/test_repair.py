@@ -16,6 +16,7 @@ from workq.cmdlog.scan import Reading
 from workq.cmdlog.segment import list_files
 from workq.cmdlog.settle import settle
 from workq.engine.state import State
+from workq.engine.transitions import CLOCK
 from workq.errors import CorruptionError, DirectoryError
 from workq.recovery.repair import CUT, SKIP, damage_of, plan, repair
 from workq.recovery.replay import replay
@@ -216,6 +217,19 @@ def test_what_is_not_ours_is_refused():
     with pytest.raises(DirectoryError) as caught:
         damage_of(disk)
     assert not isinstance(caught.value, CorruptionError)
+
+
+def test_a_state_with_a_clock_is_mended_too(tmp_path):
+    """Its snapshot has one record more."""
+    commits = lived(1)
+    commits.insert(3, ([(CLOCK, 7_200_000)], commits[3][1]))
+    damaged_disk = kept(commits)
+    damage(damaged_disk, places(damaged_disk)[BAD])
+    path = put(damaged_disk, tmp_path / "log")
+    disk = RealDisk(str(path))
+    repair(disk, plan(disk), SKIP, NOW_MS)
+    assert damage_of(disk) is None
+    assert read(path)[1].offset_ms == 7_200_000
 
 
 def test_numbers_of_files_are_not_used_again(tmp_path):

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.engine.making import job_id, job_in, running
+from tests.engine.making import CALM, job_id, job_in, running
 from tests.recovery.making import again, damage, kept, lived, places, same
 from tests.simulation.disk import Inode
 from workq.cmdlog import segment
@@ -16,6 +16,7 @@ from workq.engine import transitions as t
 from workq.engine.job import READY, STATES
 from workq.engine.state import State
 from workq.errors import CorruptionError, DirectoryError
+from workq.recovery import head
 from workq.recovery.compact import compact
 from workq.recovery.salvage import salvage, steps_to
 
@@ -225,6 +226,39 @@ def test_a_frame_of_a_newer_server_is_refused():
     disk.put("000000099.log", Inode.of(segment.header(segment.LOG, 99, found.mark) + frame))
     with pytest.raises(DirectoryError, match="newer"):
         salvage(disk)
+
+
+@pytest.mark.parametrize("record", [(99, job_id(1)), (t.DELETED, job_id(1), 5)])
+def test_a_record_of_a_newer_server_is_refused(record):
+    """Also behind damage: to skip it would be to lose what it says without need."""
+    disk = kept([*lived(1), ([record], 10**13)])
+    damage(disk, places(disk)[2])
+    with pytest.raises(DirectoryError, match="newer") as caught:
+        salvage(disk)
+    assert not isinstance(caught.value, CorruptionError)
+
+
+def test_a_damaged_snapshot_of_a_newer_server_is_refused(monkeypatch):
+    """What its records mean is not known."""
+    with monkeypatch.context() as newer:
+        newer.setattr(head, "FORMAT", head.FORMAT + 1)
+        disk, name = compacted(lived(2), keep=False)
+    data = bytearray(disk.read_all(name))
+    data[-1] ^= 1
+    disk.put(name, Inode.of(bytes(data)))
+    with pytest.raises(DirectoryError, match="newer"):
+        salvage(disk)
+
+
+def test_what_cannot_have_happened_is_skipped_and_counted():
+    """Frames that are whole may contradict each other, if a mistake wrote them."""
+    record = (t.COMPLETED, job_id(0), b"once")
+    added = (t.ADDED, 1, job_id(0), b"ping", 5, 5, 99, CALM, None, b"payload")
+    found = salvage(kept([([added, record, (t.RESTORED, *added[1:], 9, 0, 0, 0, *[None] * 3)], 5)]))
+    assert dict(found.skipped) == {"that cannot have happened": 1}
+    assert list(found.named_jobs) == [job_id(0)]
+    assert found.broken_from == 2
+    assert sound(found.state)
 
 
 ID = job_id(1)

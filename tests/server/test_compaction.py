@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,17 @@ from tests.recovery.processes import until as until_now
 from tests.server.served import PATIENCE_SECONDS, until
 from tests.simulation.worker import StepWorker
 from workq import __version__
+from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.files import RealDisk
 from workq.cmdlog.scan import Reading
 from workq.cmdlog.segment import segment_name
-from workq.cmdlog.snapshot import publish
 from workq.engine import dump
 from workq.engine.job import Options
 from workq.errors import CompactionError
 from workq.limits import SNAPSHOT_BYTES_MIN
 from workq.recovery.compact import compact
 from workq.server import compaction as module
-from workq.server.compaction import Child, Compaction
+from workq.server.compaction import Child, Compaction, SealedDamage
 from workq.server.notify import Notifier
 from workq.server.settings import load
 from workq.server.storage import load as load_storage
@@ -54,13 +55,15 @@ class Inline:
     def __init__(self, disk, number, position):
         self.disk, self.number, self.position = disk, number, position
         self.complaint = ""
+        self.damaged = False
         self.ended = False
 
     def run(self):
         """Compact."""
         if self.complaint or self.ended:
             self.disk.close(self.disk.create(f"{self.number:09d}.snap.tmp"))
-            raise CompactionError(self.complaint or "it was ended")
+            error = SealedDamage if self.damaged else CompactionError
+            raise error(self.complaint or "it was ended")
         compact(self.disk, self.number, self.position)
 
     def end(self):
@@ -83,6 +86,7 @@ class Beside:
         self.reasons: list[str] = []
         self.worker = StepWorker()
         self.complaint = ""
+        self.damaged = False
         self.compaction = Compaction(
             life.disk,
             self.worker,
@@ -97,7 +101,7 @@ class Beside:
 
     def _start(self, number: int, position: int) -> Inline:
         run = Inline(self.life.disk, number, position)
-        run.complaint = self.complaint
+        run.complaint, run.damaged = self.complaint, self.damaged
         self.runs.append(run)
         return run
 
@@ -214,7 +218,7 @@ def test_one_segment_alone_is_not_compacted():
 
 
 def test_between_looks_it_begins_only_when_the_promise_is_at_stake(monkeypatch):
-    """By two segments more than would be due: a long interval does not fill the disk."""
+    """Which the next segment would break: a long interval does not fill the disk."""
     monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
     looks: list[bool] = []
     real = Compaction.is_due
@@ -224,18 +228,29 @@ def test_between_looks_it_begins_only_when_the_promise_is_at_stake(monkeypatch):
         return real(self, pressing)
 
     monkeypatch.setattr(Compaction, "is_due", looked)
-    life = churned(1)
+    life = Life()
+    for _ in range(400):
+        added(life.engine, life.fresh(), OPTIONS, payload=bytes(100))
+    life.keep()
+    churn(life, 1)
 
     async def body() -> None:
         beside = Beside(life, HOUR_MS)
         await until(lambda: looks)
-        churn(life, 1)
-        assert real(beside.compaction)
-        assert not real(beside.compaction, pressing=True)
+        assert not beside.runs
+        compaction = beside.compaction
+        while not real(compaction):
+            churn(life, 1)
+        assert not real(compaction, pressing=True)
         seen = len(looks)
         await until(lambda: len(looks) > seen + 3)
         assert not beside.runs
-        churn(life, 2 * SEGMENT_BYTES)
+        while not real(compaction, pressing=True):
+            churn(life, 1)
+        # What is to come: as much again, the segment being written and the one made ahead.
+        promise = 3 * compaction.live_bytes + 2 * SEGMENT_BYTES
+        in_all = compaction.disk_bytes + compaction.live_bytes + 2 * SEGMENT_BYTES
+        assert promise - 2 * SEGMENT_BYTES < in_all <= promise
         await beside.begun()
         assert looks[0] is False
         assert all(looks[1:])
@@ -345,7 +360,7 @@ def test_a_run_that_fails_is_told_once_and_tried_again_later_each_time(told):
 
 
 def test_waiting_for_the_next_try_has_a_bound(monkeypatch, told):
-    """It is an hour, however often it has failed; or the interval, if that is longer."""
+    """It is ten minutes, however often it has failed and however long the interval is."""
     monkeypatch.setattr(module, "COMPACTION_RETRY_MS_MAX", 3)
     life = churned(4 * SNAPSHOT_BYTES_MIN)
 
@@ -359,6 +374,68 @@ def test_waiting_for_the_next_try_has_a_bound(monkeypatch, told):
     play(body)
     waits = [fields["again_in_ms"] for _, fields in told() if "again_in_ms" in fields]
     assert waits == [2, 3, 3, 3, 3]
+
+
+def test_a_failed_run_comes_again_as_soon_as_the_disk_has_room(monkeypatch):
+    """That was the reason, most likely; and the log has grown meanwhile."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    life = churned(4 * SEGMENT_BYTES)
+    log = life.opened.log
+    full = False
+
+    def fill(name: str, _: int) -> None:
+        if full and name == "preallocate":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    life.disk.before = fill
+
+    async def body() -> None:
+        nonlocal full
+        beside = Beside(life, HOUR_MS)
+        beside.complaint = "no room"
+        await beside.begun()
+        full = True
+        churn(life, 1)
+        assert log.full
+        beside.worker.run()
+        looks = Counter[bool]()
+        real: Any = vars(type(log))["full"].fget
+
+        def looked(self: DirectoryLog) -> bool:
+            found = bool(real(self))
+            looks[found] += 1
+            return found
+
+        monkeypatch.setattr(type(log), "full", property(looked))
+        await until(lambda: looks[True] > 3)
+        assert len(beside.runs) == 1
+        full, beside.complaint = False, ""
+        log.tick(0)
+        life.opened.worker.run()
+        await beside.begun(2)
+        await beside.done()
+        await beside.compaction.end()
+
+    play(body)
+
+
+def test_damage_in_a_sealed_segment_is_an_error_that_says_what_to_do(told, caplog):
+    """The server lives on; but nobody should find out at its next start."""
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        beside.damaged = True
+        beside.complaint = "000000001.log, byte 64: it is damaged"
+        await beside.begun()
+        beside.worker.run()
+        await beside.compaction.end()
+
+    play(body)
+    message, fields = told()[-1]
+    assert message == "the command log is damaged: run workq cmdlog check now"
+    assert fields["reason"] == "000000001.log, byte 64: it is damaged"
+    assert caplog.records[-1].levelname == "ERROR"
 
 
 def test_need_does_not_make_a_failed_run_come_again_sooner(monkeypatch):
@@ -532,6 +609,19 @@ def test_the_process_does_what_a_server_would(tmp_path):
     assert f"{life.number:09d}.snap.tmp" in {one.name for one in Path(path).iterdir()}
 
 
+def test_damage_that_the_process_finds_is_told_as_such(tmp_path):
+    """With its place."""
+    life = churned(2)
+    path = laid_out(life.disk, tmp_path / "log")
+    file = Path(path) / segment_name(1)
+    data = bytearray(file.read_bytes())
+    data[300] ^= 1
+    file.write_bytes(data)
+    waiting = Waiting(Child(path, life.number, life.position))
+    assert waiting.ended().startswith(f"{file}, byte ")
+    assert isinstance(waiting.failures[0], SealedDamage)
+
+
 def test_a_process_that_is_killed_is_told_so(stuck):
     """By whom is not known, but how."""
     waiting = Waiting(Child(stuck, 2, 5))
@@ -610,7 +700,8 @@ def test_what_a_crash_left_of_replaced_files_is_removed_at_the_start(tmp_path):
     life = churned(4 * SNAPSHOT_BYTES_MIN)
     number = life.number
     compact(life.disk, number, life.position)
-    publish(life.disk, number, keep_from=1)  # as if it had been cut short before it removed them
+    name = f"{number:09d}.snap"
+    life.disk.rename(f"{name}.tmp", name)  # as far as it had come
     path = laid_out(life.disk, tmp_path / "log")
     assert len(RealDisk(path).names()) > 4
     storage = load_storage(load([f"--cmdlog-path={path}"], {}), Notifier({}))

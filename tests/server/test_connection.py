@@ -6,6 +6,7 @@ import weakref
 
 from tests.server.served import until
 from tests.talk import add, job_id, told
+from workq.broker.session import CLOSE
 from workq.limits import END_STALLED_MS, INPUT_BYTES_PAUSE
 from workq.server import connection as module
 from workq.server.ring import Ring
@@ -345,3 +346,15 @@ def test_nothing_is_left_of_a_connection_that_is_gone():
         connected(body)
     finally:
         gc.enable()
+
+
+def test_a_connection_that_has_ended_is_told_nothing_more():
+    """It is not even written to, which would be an error; as when the log fails after a `quit`."""
+
+    async def body(ring, one, transport):
+        one.data_received(b"quit\r\n")
+        await settled()
+        one.end(b"-SERVER-ERROR Log failed\r\n", CLOSE)
+        assert transport.done == [OK, "shut", "close"]
+
+    connected(body)

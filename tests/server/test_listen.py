@@ -1,11 +1,19 @@
 """Addresses: how they are written, and which may be listened on."""
 
+import errno
 import socket
+import stat
+from pathlib import Path
 
 import pytest
 
 from workq.errors import ListenError, SettingError
-from workq.limits import KEEPALIVE_IDLE_MS, KEEPALIVE_INTERVAL_MS, KEEPALIVE_PROBES_MAX
+from workq.limits import (
+    KEEPALIVE_IDLE_MS,
+    KEEPALIVE_INTERVAL_MS,
+    KEEPALIVE_PROBES_MAX,
+    SOCKET_TRIES_MAX,
+)
 from workq.server.listen import SocketFile, TcpAddress, UnixAddress, bind, check_reach, read_address
 
 
@@ -222,6 +230,84 @@ def test_a_name_that_nobody_knows_is_named(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(ListenError, match=r"cannot listen on nowhere\.test:1: .*not known"):
         bind(TcpAddress("nowhere.test", 1), insecure=False)
+
+
+def test_a_unix_socket_has_its_name_only_when_it_listens(bound, tmp_path, monkeypatch):
+    """Between the two, another server would take it for that of a dead one."""
+    monkeypatch.chdir(tmp_path)
+    link = Path.hardlink_to
+
+    def looked_at(path: Path, hidden: Path) -> None:
+        assert not (tmp_path / "s").exists()
+        assert stat.S_IMODE(hidden.stat().st_mode) == 0o666
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(hidden))
+        link(path, hidden)
+
+    monkeypatch.setattr(Path, "hardlink_to", looked_at)
+    bound("unix:s?mode=0666")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def dead(name: str) -> None:
+    """Leave a socket file behind, as a server does that was killed."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(name)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_two_servers_that_start_at_once_one_listens(bound, tmp_path, monkeypatch, stale):
+    """The other is named just when the first has found the name free, or that of a dead one."""
+    monkeypatch.chdir(tmp_path)
+    if stale:
+        dead("s")
+    act = "rename" if stale else "hardlink_to"
+    real = getattr(Path, act)
+
+    def second(path: Path, other: Path) -> None:
+        monkeypatch.setattr(Path, act, real)
+        bound("unix:s")
+        real(path, other)
+
+    monkeypatch.setattr(Path, act, second)
+    with pytest.raises(ListenError, match="another server listens there"):
+        bind(read_address("unix:s"), insecure=False)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("s")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_unix_socket_can_stand_where_files_have_one_name_only(bound, tmp_path, monkeypatch):
+    """Not every file system has links; a dead one's place is taken there too."""
+    monkeypatch.chdir(tmp_path)
+    dead("s")
+
+    def none(path: Path, other: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", none)
+    bound("unix:s")
+    with pytest.raises(ListenError, match="another server listens there"):
+        bind(read_address("unix:s"), insecure=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_dead_sockets_that_come_again_and_again_are_not_removed_for_ever(tmp_path, monkeypatch):
+    """There is an end to it, and nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+    tries: list[Path] = []
+
+    def taken(path: Path, other: Path) -> None:
+        tries.append(other)
+        path.unlink(missing_ok=True)
+        dead("s")
+        raise FileExistsError
+
+    monkeypatch.setattr(Path, "hardlink_to", taken)
+    with pytest.raises(ListenError, match="again and again"):
+        bind(read_address("unix:s"), insecure=False)
+    assert len(tries) == SOCKET_TRIES_MAX
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_a_socket_is_removed_by_its_owner_only(bound, tmp_path, monkeypatch):

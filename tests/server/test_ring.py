@@ -6,9 +6,17 @@ import time
 import pytest
 
 from tests.server.served import LOOPS, serve, until
+from tests.simulation.log import MemoryLog
 from tests.talk import add, job_id, told
-from workq.limits import INPUT_BYTES_MAX, UNSENT_BYTES_MAX
+from workq.cmdlog.frames import COMMIT
+from workq.engine.engine import Engine
+from workq.engine.job import Options
+from workq.engine.transitions import RETURNED
+from workq.limits import INPUT_BYTES_MAX, REQUESTS_PER_TURN_MAX, UNSENT_BYTES_MAX
+from workq.recovery.records import Unpacker
 from workq.server import connection, ring
+from workq.server.storage import Storage
+from workq.server.writer import Policy
 
 OK = "+OK\r\n"
 TIMEOUT = "-TIMEOUT\r\n"
@@ -298,3 +306,44 @@ def test_a_job_is_leased_again_when_its_time_is_over(served):
         await second.expect(reply)
 
     served(body)
+
+
+class HeldStorage(Storage):
+    """What is written to it comes on only when a test lets it."""
+
+    log: MemoryLog
+
+    def open(self, reports, time_ms):
+        """A log in memory."""
+        self.log = MemoryLog(reports)
+        return self.log
+
+
+def test_leases_that_nobody_got_are_undone_before_the_log_is_closed():
+    """Of more clients than one turn serves; else the jobs would be stuck until their TTR."""
+    count = 2 * REQUESTS_PER_TURN_MAX + 10
+
+    async def live():
+        storage = HeldStorage(Engine(), Policy("always"))
+        one = ring.Ring(storage=storage)
+        engine = storage.engine
+        engine.advance(one.clock.now_ms(), 0)
+        sessions = []
+        for number in range(1, count + 1):
+            engine.add(job_id(number).encode(), b"q", Options(60_000, 600_000), b"")
+            sessions.append(one.broker.open())
+            one.broker.receive(sessions[-1], b"lease q 0\r\n")
+        await until(lambda: engine.counts["leased"] == count)
+        for session in sessions:
+            one.broker.lost(session)
+        closing = asyncio.create_task(one.close())
+        while not closing.done():
+            storage.log.run()
+            await asyncio.sleep(0)
+        assert engine.counts["leased"] == 0
+        unpacker = Unpacker()
+        frames = [frame for frame in storage.log.frames if frame.kind == COMMIT]
+        records = [record for frame in frames for record in unpacker.records(frame.body)]
+        assert sum(record[0] == RETURNED for record in records) == count
+
+    asyncio.run(live())

@@ -11,6 +11,7 @@ import pytest
 from tests.engine.making import job_in, running
 from workq.cmdlog.frames import COMMIT
 from workq.engine import dump
+from workq.engine.engine import Engine
 from workq.errors import CorruptionError, DirectoryError
 from workq.recovery.records import bodies
 from workq.server import storage
@@ -114,6 +115,31 @@ def test_a_clock_far_behind_the_log_is_refused(tmp_path):
     with pytest.raises(DirectoryError, match=r"119 minutes ahead.*--accept-clock"):
         opened(tmp_path)
     assert opened(tmp_path, "--accept-clock").start_ms >= now_ms + 2 * HOUR_MS
+
+
+@pytest.mark.parametrize("step_ms", [2 * HOUR_MS, -2 * HOUR_MS])
+def test_a_clock_set_right_while_the_server_ran_ages_nothing(tmp_path, step_ms):
+    """Found from outside: after a step by two hours and a restart, jobs with an hour to live were
+    gone, and after one back the server did not start. It goes on where time had come to."""
+    wall_ms = time.time_ns() // 1_000_000
+    engine = Engine()
+    engine.advance(wall_ms - step_ms, 0)  # the clock was wrong
+    job_in(engine, "leased")
+    engine.advance(wall_ms - step_ms, step_ms)  # and is right
+    keep(tmp_path, engine.commit, engine.now_ms)
+    one = opened(tmp_path)
+    assert 0 <= one.start_ms - engine.now_ms < 60_000
+    assert one.engine.offset_ms == step_ms
+
+
+def test_time_that_no_server_saw_has_passed_all_the_same(tmp_path):
+    """By the wall clock, which is all there is to go by."""
+    wall_ms = time.time_ns() // 1_000_000
+    engine = Engine()
+    engine.advance(wall_ms - 5000, 0)
+    job_in(engine, "ready")
+    keep(tmp_path, engine.commit, engine.now_ms)
+    assert opened(tmp_path).start_ms >= wall_ms
 
 
 def test_a_clock_a_little_behind_the_log_goes_on_from_there(tmp_path):

@@ -103,7 +103,7 @@ class SimulatedDisk:
             if new and inode is not None:
                 names[new] = inode
         found: dict[int, Inode] = {}
-        disk = SimulatedDisk()
+        disk = type(self)()
         for name, inode in sorted(names.items()):
             if id(inode) not in found:
                 found[id(inode)] = inode.crashed(random)
@@ -112,14 +112,14 @@ class SimulatedDisk:
 
     def killed(self) -> SimulatedDisk:
         """The disk as the next process finds it when only this one was killed."""
-        disk = SimulatedDisk()
+        disk = type(self)()
         disk.files, disk.safe_files = self.files, self.safe_files
         disk.changes, disk.space = self.changes, self.space
         return disk
 
     def copy(self) -> SimulatedDisk:
         """A disk with the same files, all of it safe."""
-        disk = SimulatedDisk()
+        disk = type(self)()
         for name, inode in self.files.items():
             disk.put(name, Inode.of(bytes(inode.now)))
         return disk

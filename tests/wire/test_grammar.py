@@ -79,7 +79,7 @@ def faults(command: Command) -> list[Fault]:
         Fault(0.2, _say("-y=1 -y=1"), replies.INVALID_FLAGS),
         Fault(
             2,
-            lambda draft: draft.words.extend(["more"] * 300),
+            lambda draft: draft.words.extend(["more"] * 260),
             replies.INVALID_ARGS,
             block is not None,
         ),
@@ -205,6 +205,22 @@ def test_a_word_with_a_dash_and_without_an_equals_sign_is_an_argument() -> None:
     (wait,) = read_line(table(), b"lease -priority - -- 5").header.arguments
 
     assert wait.names == (b"-priority", b"-", b"--")
+
+
+@pytest.mark.parametrize(
+    "line, error",
+    [
+        ("lease" + " -a=1" * limits.LINE_WORDS_MAX, replies.INVALID_ARGS),
+        ("lease" + " -a=1" * (limits.LINE_WORDS_MAX - 1), replies.INVALID_FLAGS),
+        ("nosuch" + " -a=1" * limits.LINE_WORDS_MAX, replies.UNKNOWN_COMMAND),
+        ("inspect" + " job" * limits.LINE_WORDS_MAX, replies.INVALID_ARGS),
+        ("ping" + " " * 60_000, None),
+        ("add" + " x" * limits.LINE_WORDS_MAX, replies.INVALID_ARGS),
+    ],
+)
+def test_a_line_of_very_many_words_is_not_looked_into(line: str, error: bytes | None) -> None:
+    """Found from outside: a hundred such lines kept everybody waiting for three seconds."""
+    assert refusal_of(line) == error
 
 
 def test_a_lease_takes_as_many_names_as_the_limit_says() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from workq.broker.agenda import Agenda
+from workq.broker.closing import Closing
 from workq.broker.gate import Gate, Send
 from workq.broker.names import KnownNames
 from workq.broker.patience import Patience
@@ -28,7 +29,7 @@ from workq.commands.base import (
     ResultWait,
 )
 from workq.engine.engine import Engine
-from workq.engine.job import LEASED, Job
+from workq.engine.job import Job
 from workq.engine.transitions import Transition
 from workq.limits import (
     INPUT_BYTES_MAX,
@@ -69,7 +70,6 @@ class Broker:
         self._bounds = bounds = bounds or Bounds()
         self._patience = Patience(bounds)
         self._patient = not bounds.idle_timeout_ms
-        self._draining = False
         self.commands = commands
         self.facts = Facts()
         self._table: Table[Command] = Table(commands)
@@ -82,6 +82,7 @@ class Broker:
         self._serving = Serving(engine, self._waiting, self._agenda)
         self._asking: Session | None = None  # whose request is being executed
         self._sessions: dict[Session, None] = {}
+        self._closing = Closing(self._sessions.keys(), self._agenda, self._serving, self._patience)
         self._requests = 0
         self._refused = 0
         self._refused_connections = 0
@@ -90,14 +91,13 @@ class Broker:
         self._share = REQUESTS_PER_SESSION_AND_TURN_MAX
         self._reply_bytes = 0  # made by requests in this turn
         self._resumed: list[Session] = []
-        self._busy: list[Session] = []  # while draining: who works on what somebody waits for
 
     # --- what the ring tells ------------------------------------------------------------------
 
     def open(self) -> Session:
         """A client has connected. One too many is told so and is served nothing."""
         session = Session(self._table, self._bounds.line_bytes_max)
-        if self._draining:
+        if self._closing.begun:
             self._turn_away(session, replies.SHUTTING_DOWN)
         elif 0 < self._bounds.connections_max <= len(self._sessions):
             self._turn_away(session, replies.TOO_MANY_CONNECTIONS)
@@ -195,10 +195,12 @@ class Broker:
             for session in self._patience.ended(now_ms):
                 self._agenda.speak(session)
             self._serve_sessions()
-            if self._busy:
-                self._look_at_busy()
+            if self._closing.begun:
+                self._closing.look_at_busy()
             if self.names.pending:
                 self.names.catch_up(NAMES_PER_TURN_MAX)
+        else:
+            self._bury_lost()
         commit = engine.commit
         if commit:
             engine.commit = []
@@ -228,6 +230,11 @@ class Broker:
         if resumed:
             self._resumed = []
         return resumed
+
+    @property
+    def busy(self) -> bool:
+        """Whether sessions have something to do in the next turn."""
+        return bool(self._agenda.runnable)
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
@@ -259,6 +266,17 @@ class Broker:
             session.runnable = False
             left -= self._serve(session) or 1
 
+    def _bury_lost(self) -> None:
+        """While the log does not come on, let go of clients that are gone: nothing they asked was
+        acknowledged, and those who come back again and again must not fill memory."""
+        sessions = self._agenda.runnable
+        self._agenda.runnable = [session for session in sessions if not session.lost]
+        for session in sessions:
+            if session.lost:
+                session.runnable = False
+                session.reader.finish()
+                self._serve(session)
+
     def _serve(self, session: Session) -> int:
         """Execute a session's requests, as many as one turn may; return how many they count."""
         cost = 0
@@ -282,7 +300,7 @@ class Broker:
     def _serve_waiter(self, session: Session, waiter: Waiter) -> int:
         """End the wait of a client that is gone; let one that takes jobs again stand in line.
         Return what that costs, in usual requests."""
-        if session.eof or self._draining:
+        if session.eof or self._closing.begun:
             self._serving.cut_wait(waiter)
         elif isinstance(waiter.wait, JobWait) and not waiter.in_line and not session.stalled:
             self._serving.rejoin(waiter, waiter.wait)
@@ -302,7 +320,7 @@ class Broker:
         said = session.replies
         said_bytes = before_bytes = session.unsent_bytes
         stop_at = reader.at + REQUEST_BYTES_PER_TURN_MAX
-        draining = self._draining
+        draining = self._closing.begun
         requests = 0
         left = self._share
         item: tuple[Command | None, Any] | None = session.asked
@@ -375,8 +393,8 @@ class Broker:
             error = self._patience.look_at(session, self.engine.now_ms, heard)
             if error:
                 self._cut_off(session, error)
-            elif self._draining:
-                self._close_if_idle(session)
+            elif self._closing.begun:
+                self._closing.close_if_idle(session)
         if session.ending:
             self._patience.forget(session)
         if session.replies or (session.ending and not session.ended):
@@ -393,7 +411,7 @@ class Broker:
             or session.paused
             or session.stalled
             or session.choked
-            or self._draining
+            or self._closing.begun
             or not self._patient
         )
 
@@ -463,37 +481,8 @@ class Broker:
     def drain(self) -> None:
         """Begin to shut down: waits end, who has nothing to ask is closed, and what is served is
         what lets jobs under way come to their end. A `run` whose job a worker has waits for it."""
-        self._draining = True
-        for session in self._sessions:
-            session.careful = True
-            self._agenda.run_later(session)
+        self._closing.begin()
 
     def end(self) -> None:
         """End all that is left: who still waits gets `-TIMEOUT`, and every session is closed."""
-        for session in self._sessions:
-            waiter = session.waiter
-            if waiter is not None:
-                self._serving.answer(waiter, replies.TIMEOUT)
-            if not session.ending:
-                session.end(CLOSE)
-                self._patience.forget(session)
-            if not session.ended:
-                self._agenda.speak(session)
-
-    def _close_if_idle(self, session: Session) -> None:
-        """Close a session of which nothing is under way, and on which nobody waits."""
-        if session.waiter is not None or session.reader.pending:
-            return
-        if any(job.state is LEASED for job in session.serving):
-            self._busy.append(session)
-            return
-        session.end(LINGER)
-
-    def _look_at_busy(self) -> None:
-        """Look again at those who worked on a foreground job: somebody else may have ended it."""
-        busy, self._busy = self._busy, []
-        for session in busy:
-            if any(job.state is LEASED for job in session.serving):
-                self._busy.append(session)
-            else:
-                self._agenda.run_later(session)
+        self._closing.end()

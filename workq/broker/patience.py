@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from workq.broker.session import LINGER, Session
 from workq.engine.calendar import Calendar
-from workq.limits import CASCADES_PER_TURN_MAX, DEADLINES_PER_TURN_MAX, Bounds
+from workq.limits import (
+    CASCADES_PER_TURN_MAX,
+    CLOSING_REQUEST_MS,
+    DEADLINES_PER_TURN_MAX,
+    LATE_MS,
+    Bounds,
+)
 from workq.wire import replies
 
 
@@ -26,6 +32,7 @@ class Patience:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._ends: Calendar[Session] = Calendar()
+        self._request_ms = bounds.request_timeout_ms
         self.input_bytes = 0
         self.request_timeouts = 0
         self.idle_timeouts = 0
@@ -34,6 +41,10 @@ class Patience:
     def soonest_ms(self) -> int:
         """No patience ends before it."""
         return self._ends.soonest_ms
+
+    def hurry(self) -> None:
+        """The server shuts down: half a request has not long to come whole."""
+        self._request_ms = min(self._request_ms or CLOSING_REQUEST_MS, CLOSING_REQUEST_MS)
 
     def look_at(self, session: Session, now_ms: int, heard: bool) -> bytes:
         """Take in how a session stands after its share of a turn.
@@ -50,7 +61,7 @@ class Patience:
             return error
         backlog = session.runnable or session.stalled or session.choked
         half_sent = session.reader.unfinished and not backlog
-        limit_ms = self._bounds.request_timeout_ms if half_sent else self._bounds.idle_timeout_ms
+        limit_ms = self._request_ms if half_sent else self._bounds.idle_timeout_ms
         if session.waiter is not None or (backlog and (session.reader.pending or session.asked)):
             limit_ms = 0  # it has asked, and it is for the server to answer
         if heard or not limit_ms or half_sent != session.half_sent or session.at_ms is None:
@@ -83,12 +94,17 @@ class Patience:
         if self._ends.soonest_ms > now_ms:
             return sessions
         self._ends.cascade(now_ms, CASCADES_PER_TURN_MAX)
-        while len(sessions) < DEADLINES_PER_TURN_MAX:
+        for _ in range(DEADLINES_PER_TURN_MAX):
             session = self._ends.first(now_ms)
             if session is None:
                 break
             session.unset()
+            late_ms = now_ms - (session.at_ms or 0)
             session.at_ms = None
+            if late_ms > LATE_MS:  # nobody was read from for so long: do that first
+                session.at_ms = now_ms + 1
+                self._ends.set(session, now_ms)
+                continue
             if session.half_sent:
                 self.request_timeouts += 1
                 session.end(LINGER, replies.REQUEST_TIMEOUT)

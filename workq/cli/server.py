@@ -13,7 +13,7 @@ from workq.errors import DirectoryError, ListenError, LogError, SettingError
 from workq.server import logs
 from workq.server.listen import read_address
 from workq.server.notify import Notifier
-from workq.server.service import serve
+from workq.server.service import prepare, serve
 from workq.server.settings import describe, help_text, load
 
 # Exit statuses.
@@ -37,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _say(describe(settings))
         logs.set_up(settings.log, settings.log_level, os.environ)
         addresses = [read_address(text) for text in settings.listen]
-        failure = uvloop.run(serve(settings, addresses, Notifier(os.environ)))
+        notifier = Notifier(os.environ)
+        storage = prepare(settings, notifier)
+        if storage is None:
+            return STOPPED
+        failure = uvloop.run(serve(settings, addresses, notifier, storage))
         if failure is not None:
             return LOG_FAILED if isinstance(failure, LogError) else FAILED
     except SettingError as error:

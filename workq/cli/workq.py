@@ -44,9 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkqError as error:
         return _refuse(error, statuses.UNUSABLE)
     except OSError as error:
-        # The disk's own messages have no more than the name of a file, if that.
-        where = dict.fromkeys((getattr(options, "directory", None), error.filename))
-        problem = [str(part) for part in (*where, error.strerror or error) if part]
+        where = error.filename or getattr(options, "directory", None)
+        problem = [str(part) for part in (where, error.strerror or error) if part]
         return _refuse(": ".join(problem), statuses.UNUSABLE)
     return status
 

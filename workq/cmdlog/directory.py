@@ -8,8 +8,10 @@ for the disk: syncs, the next segment, the end of an old one.
 The next segment is made ahead of need, whole with its name: preallocated, its header and its name
 synced. To go on in it is then no step of the disk at all, nothing about it can be lost, and
 running out of space is noticed one segment early: `full` is reported, and the current segment is
-what there is left. Only if that is used up too, the log has failed. A crash leaves at worst a
-segment without frames, which the next start removes.
+what there is left. If that is used up too, shorter ones are made as long as there is room for any,
+so that what there is can be finished and a compaction can make room; only then the log has failed.
+So it is with the first segment of a start, which has nothing that was made ahead. A crash leaves at
+worst a segment without frames, which the next start removes.
 
 What has been synced is known in the order of the worker: the steps that end a segment, and the
 syncs of the current one, each come after all writes before them, so each end of one of them makes
@@ -33,17 +35,29 @@ from workq.cmdlog.log import Reports
 from workq.cmdlog.scan import Sealed
 from workq.cmdlog.segment import HEADER_BYTES, segment_name
 from workq.cmdlog.settle import End
-from workq.limits import FRAME_BYTES_ON_LOOP_MAX
+from workq.errors import DirectoryError
+from workq.limits import FRAME_BYTES_ON_LOOP_MAX, SEGMENT_BYTES_MIN
 
 #: A frame that was appended: kind, time_ms, records, body.
 _Item: TypeAlias = tuple[int, int, int, bytes]
 
 _ADVICE: Final = "what was synced is safe: look after the disk, then start again"
 _ADVICE_FULL: Final = "what was synced is safe: make room on the disk, then start again"
+_ADVICE_REMOVED: Final = (
+    "what was in it is lost, though it was acknowledged, and what is in other files is safe: see "
+    "who removes files there, then start again"
+)
+_ADVICE_UNUSED: Final = (
+    "nothing was in it, and what was synced is safe: see who removes files there, then start again"
+)
 
 
 class Removed(Exception):
     """A file of the log has no name any more: what it holds is gone when it is closed."""
+
+
+class RemovedUnused(Exception):
+    """The next segment has no name any more; nothing has been written to it yet."""
 
 
 class DirectoryLog:
@@ -57,7 +71,8 @@ class DirectoryLog:
         worker: waits for the disk.
         reports: is told how far the log has come.
         end: where the log ended (`workq.cmdlog.settle.settle`).
-        segment_bytes: how long a segment becomes; one frame that is longer has one for itself.
+        segment_bytes: how long a segment becomes if there is room; one frame that is longer has
+            one for itself.
         time_ms: now, in milliseconds since 1970.
         chance: gives so many bytes that nobody can guess.
 
@@ -67,6 +82,7 @@ class DirectoryLog:
         sealed: the segments that will not change any more, in order.
 
     Raises:
+        DirectoryError: the disk is full, even for the shortest segment.
         OSError: of the disk.
     """
 
@@ -96,11 +112,12 @@ class DirectoryLog:
         self._synced = end.position
         self._wanted = end.position  # a sync has been asked for up to here
         self._number = end.fresh
-        self._handle = self._make(self._number)
+        self._handle, self._room = self._make_first()
         self._offset = HEADER_BYTES
         self._next: int | None = None  # the handle of the next segment
+        self._next_room = 0
         self._making = False
-        self._full = False
+        self._full = self._room < segment_bytes
         self._away = 0  # frames that the worker has to write
         self._waiting: deque[_Item] = deque()  # frames that no segment has room for yet
         self._syncing = False
@@ -116,7 +133,14 @@ class DirectoryLog:
         disk.sync(self._handle)
         self._offset += len(frame)
         self._synced = self._wanted = self.position
+        if self._full:
+            reports.full(True)
         self._make_next()
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for what comes later, as reported."""
+        return self._full
 
     def append(self, kind: int, time_ms: int, records: int, body: bytes) -> int:
         """Take a frame; see `Log.append`."""
@@ -124,7 +148,7 @@ class DirectoryLog:
         self._idle = False
         size = len(body) + OVERHEAD_BYTES
         if (
-            self._offset + size > self._segment_bytes
+            self._offset + size > self._room
             or size > FRAME_BYTES_ON_LOOP_MAX
             or self._away
             or self._waiting
@@ -146,7 +170,7 @@ class DirectoryLog:
             return
         if self._full and not self._making:
             self._make_next()
-        if self._look():
+        if self._look() or self._look_ahead():
             return
         if self._synced == self.position == self._ticked and not self._idle:
             self.append(MARK, time_ms, 0, b"")
@@ -197,8 +221,8 @@ class DirectoryLog:
 
     def _has_room(self, size: int) -> bool:
         """Whether there is a segment for a frame of a size: this one, or the next, begun now."""
-        if self._offset + size > self._segment_bytes and self._offset > HEADER_BYTES:
-            if self._next is None:
+        if self._offset + size > self._room and self._offset > HEADER_BYTES:
+            if self._next is None or self._look_ahead():
                 return False
             self._rotate()
         return True
@@ -227,33 +251,78 @@ class DirectoryLog:
 
     # --- segments ---------------------------------------------------------------------------
 
-    def _make(self, number: int) -> int:
+    def _make(self, number: int, size: int) -> int:
         """Make a segment that is safe from its first frame on: its handle."""
         start = segment.header(segment.LOG, number, self._mark)
-        return segment.make_file(self._disk, segment_name(number), start, self._segment_bytes)
+        return segment.make_file(self._disk, segment_name(number), start, size)
 
-    def _make_next(self) -> None:
+    def _make_what_fits(self, number: int, least: int) -> tuple[int, int]:
+        """Make a segment, a shorter one where the disk is full: its handle, and how long it is.
+
+        On a full disk it has at most half of the room there is: a snapshot needs some too.
+        """
+        size = self._segment_bytes
+        while True:
+            try:
+                handle = self._make(number, size)
+            except OSError as error:
+                if error.errno not in FULL or size <= least:
+                    raise
+                size = max(size // 2, least)
+                continue
+            if size < self._segment_bytes:
+                size = max(size // 2, least)
+                self._disk.truncate(handle, size)
+            return handle, size
+
+    def _make_first(self) -> tuple[int, int]:
+        """Make the first segment: its handle, and how long it is."""
+        least = min(self._segment_bytes, SEGMENT_BYTES_MIN)
+        try:
+            return self._make_what_fits(self._number, least)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            path = f"{self._disk.path}/{segment_name(self._number)}"
+            problem = f"{error.strerror}: it needs {least} bytes at the least; make room"
+            raise DirectoryError(path, problem) from error
+
+    def _make_next(self, last: bool = False) -> None:
+        """Have the next segment made.
+
+        Args:
+            last: a shorter one will do, for the frames that wait: one that waited for frames
+                would keep the log full when there is room again.
+        """
         self._making = True
-        number = self._number + 1
-        made: list[int] = []
-        self._worker.submit(lambda: made.append(self._make(number)), partial(self._made, made))
+        least = self._segment_bytes
+        if last:
+            needed = HEADER_BYTES + len(self._waiting[0][3]) + OVERHEAD_BYTES
+            least = min(least, max(SEGMENT_BYTES_MIN, needed))
+        make = partial(self._make_what_fits, self._number + 1, least)
+        made: list[tuple[int, int]] = []
+        self._worker.submit(lambda: made.append(make()), partial(self._made, made, last))
 
-    def _made(self, made: list[int], error: Exception | None) -> None:
+    def _made(self, made: list[tuple[int, int]], last: bool, error: Exception | None) -> None:
         self._making = False
         if self._failed:
             return
         if error is None:
-            self._next = made[0]
-            if self._full:
-                self._full = False
-                self._reports.full(False)
+            self._next, self._next_room = made[0]
+            self._set_full(self._next_room < self._segment_bytes)
             self._place_waiting()
-        elif not isinstance(error, OSError) or error.errno not in FULL or self._waiting:
+        elif not isinstance(error, OSError) or error.errno not in FULL or last:
             self._fail(self._number + 1, "could not be made", error)
-        elif not self._full:
-            self._full = True
-            self._reports.full(True)
+        else:
+            self._set_full(True)
+            if self._waiting:
+                self._make_next(last=True)
         self._go_on_closing()
+
+    def _set_full(self, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            self._reports.full(full)
 
     def _place_waiting(self) -> None:
         """Give those that wait their places, in order, as far as there is room."""
@@ -275,6 +344,7 @@ class DirectoryLog:
         self._worker.submit(partial(self._seal, handle, size), partial(self._sealed, sealed))
         self._handle = self._next
         self._number += 1
+        self._room = self._next_room
         self._offset = HEADER_BYTES
         self._next = None
         self._make_next()
@@ -335,6 +405,15 @@ class DirectoryLog:
             self._fail(self._number, "is lost", error)
         return self._failed
 
+    def _look_ahead(self) -> bool:
+        """Whether the log has failed because its next segment, if there is one, was removed."""
+        try:
+            if self._next is not None and self._disk.links(self._next) == 0:
+                raise RemovedUnused
+        except (OSError, RemovedUnused) as error:
+            self._fail(self._number + 1, "is lost", error)
+        return self._failed
+
     def _fail(self, number: int, what: str, error: Exception) -> None:
         if self._failed:
             return
@@ -343,6 +422,10 @@ class DirectoryLog:
         advice = _ADVICE
         if isinstance(error, Removed):
             what = "was removed while it was in use"
+            advice = _ADVICE_REMOVED
+        elif isinstance(error, RemovedUnused):
+            what = "was removed before it was used"
+            advice = _ADVICE_UNUSED
         elif isinstance(error, OSError):
             what += f": {error.strerror} (errno {error.errno})"
             advice = _ADVICE_FULL if error.errno in FULL else advice

@@ -3,12 +3,17 @@
 The directory is for its owner only (0700), and so is every file (0600): payloads may be secret.
 Descriptors are not inherited by programs that are started. The lock is on the directory itself,
 so there is no file to forget or to remove; it ends with the process, however that ends.
+
+Every error names the file with its directory: the system knows it only as a name in a directory
+that is open, or as the number of an open file.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from workq.errors import DirectoryError
 
@@ -43,63 +48,80 @@ class RealDisk:
     def create(self, name: str) -> int:
         """Make an empty file, or empty the one there is, and open it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
-        return os.open(name, flags, FILE_MODE, dir_fd=self._directory)
+        with self._naming(name):
+            return os.open(name, flags, FILE_MODE, dir_fd=self._directory)
 
     def open(self, name: str, writing: bool = False) -> int:
         """Open a file that exists."""
-        return os.open(name, os.O_RDWR if writing else os.O_RDONLY, dir_fd=self._directory)
+        flags = os.O_RDWR if writing else os.O_RDONLY
+        with self._naming(name):
+            return os.open(name, flags, dir_fd=self._directory)
 
     def close(self, handle: int) -> None:
         """Close a file."""
-        os.close(handle)
+        with self._naming(handle):
+            os.close(handle)
 
     def write(self, handle: int, data: bytes, offset: int) -> None:
         """Write all of something; the system may take it in pieces."""
-        done = os.pwrite(handle, data, offset)
-        while done < len(data):
-            done += os.pwrite(handle, memoryview(data)[done:], offset + done)
+        try:  # and not `_naming`, which would take as long as a tenth of this
+            done = os.pwrite(handle, data, offset)
+            while done < len(data):
+                done += os.pwrite(handle, memoryview(data)[done:], offset + done)
+        except OSError as error:
+            error.filename = self._path_of(handle)
+            raise
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """Read from an offset on."""
-        data = os.pread(handle, size, offset)
-        while len(data) < size:
-            more = os.pread(handle, size - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
-        return data
+        with self._naming(handle):
+            data = os.pread(handle, size, offset)
+            while len(data) < size:
+                more = os.pread(handle, size - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+            return data
 
     def size(self, handle: int) -> int:
         """How long a file is."""
-        return os.fstat(handle).st_size
+        with self._naming(handle):
+            return os.fstat(handle).st_size
 
     def truncate(self, handle: int, size: int) -> None:
         """Cut a file to a length."""
-        os.ftruncate(handle, size)
+        with self._naming(handle):
+            os.ftruncate(handle, size)
 
     def preallocate(self, handle: int, size: int) -> None:
         """Take the space now."""
-        os.posix_fallocate(handle, 0, size)
+        with self._naming(handle):
+            os.posix_fallocate(handle, 0, size)
 
     def sync(self, handle: int) -> None:
         """Wait for the disk."""
-        os.fdatasync(handle)
+        with self._naming(handle):
+            os.fdatasync(handle)
 
     def links(self, handle: int) -> int:
         """Under how many names a file can be found."""
-        return os.fstat(handle).st_nlink
+        with self._naming(handle):
+            return os.fstat(handle).st_nlink
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name."""
-        os.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        with self._naming(old):
+            os.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        os.unlink(name, dir_fd=self._directory)
+        with self._naming(name):
+            os.unlink(name, dir_fd=self._directory)
 
     def sync_names(self) -> None:
         """Wait for the directory."""
-        os.fsync(self._directory)
+        with self._naming(""):
+            os.fsync(self._directory)
 
     def lock(self) -> None:
         """Take the directory for this process alone."""
@@ -109,11 +131,32 @@ class RealDisk:
         """Give it back."""
         fcntl.flock(self._directory, fcntl.LOCK_UN)
 
+    @contextmanager
+    def _naming(self, file: str | int) -> Iterator[None]:
+        """Have errors name a file, which is given as a name or as a handle."""
+        try:
+            yield
+        except OSError as error:
+            name = f"{self.path}/{file}" if file else self.path
+            error.filename = self._path_of(file) if isinstance(file, int) else name
+            raise
+
+    def _path_of(self, handle: int) -> str:
+        """Where an open file is, for a message; the directory, where the system does not tell."""
+        try:
+            found = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115
+        except OSError:
+            return self.path
+        return f"{self.path}/{os.path.basename(found)}"  # noqa: PTH119
+
 
 def _make(path: str) -> None:
     """Make a directory that is missing, and see to it that it stays."""
     if os.path.exists(path):  # noqa: PTH110 - this module is about the calls of the system
         return
+    if os.path.islink(path):  # noqa: PTH114
+        problem = f"is a symbolic link to {os.readlink(path)}, which leads nowhere"  # noqa: PTH115
+        raise DirectoryError(path, problem)
     above = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
     _make(above)
     os.mkdir(path, DIRECTORY_MODE)  # noqa: PTH102

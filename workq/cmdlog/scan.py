@@ -203,7 +203,7 @@ class Reading:
             if found_position != position + 1 or before != last or found_epoch < epoch:
                 break
             if kind not in _KINDS:
-                raise segment.newer(self._disk, f"frame {found_position}", f"it is of kind {kind}")
+                raise segment.newer(self.path, f"frame {found_position}", f"it is of kind {kind}")
             frame, position, last, epoch = found, found_position, own, found_epoch
             safe = max(safe, found_safe)
             # All before this frame is proven if it says so; or up to one noted a while ago.

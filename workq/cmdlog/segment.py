@@ -37,8 +37,15 @@ _HEADER: Final = Struct("<8sI4xQ8s16x")
 _HASH_BYTES: Final = 16
 HEADER_BYTES: Final = _HEADER.size + _HASH_BYTES
 
-_NAME: Final = re.compile(r"([0-9]{9,})\.(log|snap)")
-_NUMBER: Final = re.compile(r"([0-9]{9,})\.")
+#: The files that make a log; those that were not finished; and those with what was cut, finished or
+#: not. Nothing of another name is ours, to be counted or removed. What is not verified may have a
+#: digit less: whatever number it has, there are numbers behind it.
+_NAME: Final = re.compile(r"([0-9]{9,15})\.(log|snap)")
+_UNFINISHED: Final = re.compile(r"([0-9]{9,14})\.(?:log|snap|[0-9]{1,20}\.cut)\.tmp")
+_CUT: Final = re.compile(r"([0-9]{9,14})\.[0-9]{1,20}\.cut")
+
+#: Beyond this no server comes: a thousand segments each second for ten thousand years.
+_NUMBER_MAX: Final = 900_000_000_000_000
 
 #: What the original server, written in Go, leaves in its directory.
 _ORIGINAL_NAMES: Final = frozenset(("append.lock", "read.lock"))
@@ -52,7 +59,7 @@ class Listing(NamedTuple):
         segments: the numbers of its segments.
         snapshots: those of its snapshots.
         fresh: the first number that no file has, nor had if it was kept aside.
-        unfinished: names of files that were not finished, and mean nothing.
+        unfinished: names of files of ours that were not finished, and mean nothing.
     """
 
     segments: list[int]
@@ -85,20 +92,27 @@ def list_files(disk: Disk) -> Listing:
     """Look through a directory.
 
     Raises:
-        DirectoryError: it is one of the original server.
+        DirectoryError: it is one of the original server, or has a number that is none.
     """
     names = disk.names()
     if not _ORIGINAL_NAMES.isdisjoint(names):
         raise original(disk)
     segments: list[int] = []
     snapshots: list[int] = []
+    unfinished: list[str] = []
     highest = 0
     for name in names:
-        if numbered := _NUMBER.match(name):
-            highest = max(highest, int(numbered[1]))
         if match := _NAME.fullmatch(name):
+            if int(match[1]) > _NUMBER_MAX:
+                problem = "no server has come to this number: move the file away"
+                raise DirectoryError(f"{disk.path}/{name}", problem)
             (segments if match[2] == "log" else snapshots).append(int(match[1]))
-    unfinished = [name for name in names if name.endswith(".tmp")]
+        elif match := _UNFINISHED.fullmatch(name):
+            unfinished.append(name)
+        else:
+            match = _CUT.fullmatch(name)
+        if match:
+            highest = max(highest, int(match[1]))
     return Listing(sorted(segments), sorted(snapshots), highest + 1, unfinished)
 
 
@@ -135,15 +149,15 @@ def read_header(disk: Disk, name: str, data: bytes, magic: bytes, number: int) -
         raise CorruptionError(f"{disk.path}/{name}", 0, "the header of the file is damaged")
     found_magic, version, found_number, mark = _HEADER.unpack(start)
     if version > VERSION:
-        raise newer(disk, name, f"format {version}; this one knows format {VERSION}")
+        raise newer(disk.path, name, f"format {version}; this one knows format {VERSION}")
     if found_magic != magic or found_number != number:
         raise CorruptionError(f"{disk.path}/{name}", 0, "the header is that of another file")
     return bytes(mark)
 
 
-def newer(disk: Disk, name: str, what: str) -> DirectoryError:
-    """The refusal of what this version cannot know."""
-    return DirectoryError(disk.path, f"{name} was written by a newer workq ({what}): use that")
+def newer(path: str, name: str, what: str) -> DirectoryError:
+    """The refusal of what this version cannot know, in a file of a directory."""
+    return DirectoryError(path, f"{name} was written by a newer workq ({what}): use that")
 
 
 def original(disk: Disk) -> DirectoryError:

@@ -159,7 +159,7 @@ def verify(disk: Disk, number: int, unfinished: bool = False) -> Snapshot:
                 records += frame.records
                 continue
             if frame.kind not in KINDS:
-                raise segment.newer(disk, name, f"frames of kind {frame.kind}")
+                raise segment.newer(disk.path, name, f"frames of kind {frame.kind}")
             end = stream.at + OVERHEAD_BYTES + len(frame.body)
             if frame.kind != SNAPSHOT_END or frame.body != _COUNTS.pack(parts, records):
                 break
@@ -189,7 +189,7 @@ def parts(disk: Disk, snapshot: Snapshot) -> Iterator[Frame]:
         disk.close(handle)
 
 
-def publish(disk: Disk, number: int, keep_from: int | None = None) -> Snapshot:
+def publish(disk: Disk, number: int) -> Snapshot:
     """Give a snapshot its name, after another look at it, and remove what it replaces.
 
     Only who holds the lock of the directory may do this. A crash anywhere in it leaves either the
@@ -198,7 +198,6 @@ def publish(disk: Disk, number: int, keep_from: int | None = None) -> Snapshot:
     Args:
         disk: where the finished `.tmp` is.
         number: of the snapshot.
-        keep_from: the first segment that is kept although it is replaced; none by default.
 
     Raises:
         CorruptionError: it is not whole; it has not got its name.
@@ -214,24 +213,22 @@ def publish(disk: Disk, number: int, keep_from: int | None = None) -> Snapshot:
         disk.close(handle)
     disk.rename(segment.unfinished_name(name), name)
     disk.sync_names()
-    remove_replaced(disk, number, keep_from)
+    remove_replaced(disk, number)
     return snapshot
 
 
-def remove_replaced(disk: Disk, number: int, keep_from: int | None = None) -> None:
+def remove_replaced(disk: Disk, number: int) -> None:
     """Remove the segments and snapshots that a snapshot replaces, the oldest first.
 
     Args:
         disk: where they are.
         number: of the snapshot, which has its name and is safe.
-        keep_from: the first segment that is kept all the same; none by default.
 
     Raises:
         OSError: of the disk.
     """
     listing = segment.list_files(disk)
-    below = number if keep_from is None else min(number, keep_from)
-    old = [segment.segment_name(found) for found in listing.segments if found < below]
+    old = [segment.segment_name(found) for found in listing.segments if found < number]
     old += [segment.snapshot_name(found) for found in listing.snapshots if found < number]
     for name in old:
         disk.remove(name)

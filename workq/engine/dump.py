@@ -25,6 +25,7 @@ def durable(state: State) -> dict[str, Any]:
     return {
         "seq": state.seq,
         "token": state.token,
+        "offset_ms": state.offset_ms,
         "jobs": [
             {
                 "id": job.id,
@@ -53,6 +54,8 @@ def records(state: State) -> Iterator[Transition]:
     """The transitions that make the durable state from nothing: how far the numbers have come, then
     the jobs in the order in which they arrived."""
     yield transitions.COUNTERS, state.seq, state.token
+    if state.offset_ms:
+        yield transitions.CLOCK, state.offset_ms
     durable_jobs = [job for job in state.jobs.values() if not job.foreground]
     for job in sorted(durable_jobs, key=lambda job: job.seq):
         lease = job.lease

@@ -22,6 +22,7 @@ from workq.engine.state import APPLY, State
 from workq.engine.transitions import Transition
 from workq.limits import (
     CASCADES_PER_TURN_MAX,
+    CLOCK_STEP_MS,
     DEADLINE_MS_MAX,
     DEADLINES_PER_TURN_MAX,
 )
@@ -53,7 +54,7 @@ class Engine(State):
         self.behind = False
         self.commit: list[Transition] = []
         self.commit_bytes = 0
-        self.tally = [0] * (len(transitions.NAMES) + 1)
+        self.tally = [0] * (max(transitions.NAMES) + 1)
         self.evicted = 0
         self._last_seq = 0
         self._last_token = 0
@@ -83,6 +84,8 @@ class Engine(State):
         self.now_ms = now_ms
         self.wall_ms = wall_ms = now_ms + offset_ms
         self.behind = False
+        if not -CLOCK_STEP_MS < offset_ms - self.offset_ms < CLOCK_STEP_MS:
+            self._note_clock(offset_ms)
         fires_max, moves_max = DEADLINES_PER_TURN_MAX, CASCADES_PER_TURN_MAX
         for calendar, time_ms in (
             (self.expiries, now_ms),
@@ -94,6 +97,13 @@ class Engine(State):
                 fires_max -= self._fire(calendar, time_ms, fires_max)
                 if calendar.is_due(time_ms):
                     self.behind = True
+
+    def _note_clock(self, offset_ms: int) -> None:
+        """The wall clock was set, or has drifted by as much."""
+        transition = (transitions.CLOCK, offset_ms)
+        self.apply(transition)
+        self.tally[transitions.CLOCK] += 1
+        self.commit.append(transition)
 
     def next_ms(self) -> int:
         """When `advance` is wanted again at the latest, in `now_ms` terms; `NEVER` for never."""

@@ -67,6 +67,7 @@ STATE: Final = {
     "jobs": DURABLE,
     "seq": DURABLE,
     "token": DURABLE,
+    "offset_ms": DURABLE,
     "queues": DERIVED,
     "expiries": DERIVED,
     "deadlines": DERIVED,

@@ -30,12 +30,18 @@ from workq.engine.split import MASK, SHIFT, SplitDict
 from workq.engine.transitions import Transition
 
 
+class TransitionError(Exception):
+    """A transition cannot happen to the state as it is."""
+
+
 class State:
     """All jobs, and what follows from them.
 
     Attributes:
         jobs: every job by id.
         seq, token: the highest number given by a transition so far.
+        offset_ms: what the wall clock was ahead of the time that never steps when that last
+            changed by much: with it, the next start goes on where time had come to.
         queues: every queue that has a job, by name.
         expiries, deadlines, schedules: when TTLs, leases and schedules end; the last by the
             wall clock.
@@ -53,6 +59,7 @@ class State:
         self.jobs: SplitDict[Job] = SplitDict()
         self.seq = 0
         self.token = 0
+        self.offset_ms = 0
         self.queues: SplitDict[Queue[Job]] = SplitDict()
         self.expiries: Calendar[Job] = Calendar()
         self.deadlines: Calendar[Lease] = Calendar()
@@ -81,16 +88,36 @@ class State:
         }
 
     def apply(self, transition: Transition, job: Job | None = None) -> None:
-        """Make one durable change.
+        """Make one durable change, if it fits: this is the way of replay.
+
+        Who has just decided that it happens has looked at the state, and takes `APPLY`.
 
         Args:
             transition: what happens.
             job: the job it happens to, from who has it at hand; else it is looked up.
+
+        Raises:
+            TransitionError: it cannot happen to the state as it is, which has not changed.
         """
         kind = transition[0]
-        if job is None and kind not in _OF_NO_JOB_YET:
-            job = self.jobs.get(transition[1])
-            assert job is not None, f"no such job: {transition!r}"
+        before = _BEFORE.get(kind)
+        if before is not None:
+            if job is None:
+                job_id = transition[1]
+                job = self.jobs.parts[hash(job_id) >> SHIFT & MASK].get(job_id)
+                if job is None:
+                    raise _unfit(transition, "is not there")
+            if job.state not in before and not _is_counted_only(transition, job):
+                raise _unfit(transition, f"is {job.state}")
+        elif kind == transitions.COUNTERS:
+            if transition[1] < self.seq or transition[2] < self.token:
+                raise TransitionError(f"{transition!r} goes back")
+        elif kind != transitions.CLOCK:
+            job_id = transition[2]
+            if job_id in self.jobs.parts[hash(job_id) >> SHIFT & MASK]:
+                raise _unfit(transition, "is there already")
+            if kind == transitions.RESTORED and not _is_whole(transition):
+                raise _unfit(transition, "fits no state")
         APPLY[kind](self, transition, job)
 
     # --- one function for each type of transition ---------------------------------------------
@@ -156,6 +183,9 @@ class State:
 
     def _counters(self, transition: Transition, _: None) -> None:
         _, self.seq, self.token = transition
+
+    def _clock(self, transition: Transition, _: None) -> None:
+        self.offset_ms = transition[1]
 
     def _due(self, transition: Transition, job: Job) -> None:
         self._leave(job)
@@ -263,9 +293,47 @@ def _count(job: Job, reason: int) -> None:
         job.attempts -= 1
 
 
-_OF_NO_JOB_YET = frozenset(
-    (transitions.ADDED, transitions.STARTED, transitions.RESTORED, transitions.COUNTERS)
-)
+def _unfit(transition: Transition, what: str) -> TransitionError:
+    kind = transition[0]
+    job_id = transition[2] if kind not in _BEFORE else transition[1]
+    return TransitionError(f"{transitions.NAMES[kind]} of {job_id!r}, which {what}")
+
+
+def _is_whole(transition: Transition) -> bool:
+    """Whether a restored job has what its state needs, and nothing else."""
+    number, deadline_ms, result = transition[10], transition[15], transition[16]
+    if not 0 <= number < len(STATES):
+        return False
+    state = STATES[number]
+    return (
+        (deadline_ms is not None) == (state is LEASED)
+        and (result is not None) == (state is COMPLETED or state is FAILED)
+        and (state is not SCHEDULED or transition[5] != transition[4])
+    )
+
+
+def _is_counted_only(transition: Transition, job: Job) -> bool:
+    """Whether it is a failure of a job that nobody has leased: it is counted, and stays."""
+    return (
+        transition[0] == transitions.RETURNED
+        and transition[2] == transitions.FAILURE
+        and not job.finished
+    )
+
+
+_UNFINISHED = frozenset((SCHEDULED, READY, LEASED))
+
+#: In which states a job can be to which something happens; what is not here makes a job, or is of
+#: none.
+_BEFORE: dict[int, frozenset[str]] = {
+    transitions.DUE: frozenset((SCHEDULED,)),
+    transitions.LEASED: frozenset((READY,)),
+    transitions.RETURNED: frozenset((LEASED,)),
+    transitions.COMPLETED: _UNFINISHED,
+    transitions.FAILED: _UNFINISHED,
+    transitions.EXPIRED: frozenset(STATES),
+    transitions.DELETED: frozenset(STATES),
+}
 
 APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,
@@ -279,4 +347,5 @@ APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.STARTED: State._added,
     transitions.RESTORED: State._restored,
     transitions.COUNTERS: State._counters,
+    transitions.CLOCK: State._clock,
 }

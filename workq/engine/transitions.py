@@ -19,6 +19,8 @@ meaning and a number is never used again; fields are only ever added at the end,
   stood when a snapshot was made, or as it was taken over from another server.
 - COUNTERS: seq, token. How far the numbers had come that are never used twice.
 
+- CLOCK: offset_ms. What the wall clock is ahead of the time that never steps; that has changed.
+
 `state` is the place of a job's state in `workq.engine.job.STATES`; `token` and `deadline_ms` are of
 its lease and None without one, `result` is None while it has none.
 
@@ -42,6 +44,7 @@ DELETED: Final = 8
 STARTED: Final = 9
 RESTORED: Final = 10
 COUNTERS: Final = 11
+CLOCK: Final = 20
 
 NAMES: Final = {
     ADDED: "added",
@@ -55,6 +58,7 @@ NAMES: Final = {
     STARTED: "started",
     RESTORED: "restored",
     COUNTERS: "counters",
+    CLOCK: "clock",
 }
 
 #: Those that happen while the server serves; the others are met at its start only.

@@ -6,8 +6,10 @@ Nothing is changed and no lock is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from workq.cmdlog import frames, segment
 from workq.cmdlog.disk import Disk
@@ -18,6 +20,7 @@ from workq.engine.job import Job
 from workq.engine.state import State
 from workq.engine.transitions import Transition
 from workq.errors import CorruptionError
+from workq.recovery.repair import REPAIRED
 from workq.recovery.replay import replay
 
 #: The kinds of frames by name.
@@ -46,8 +49,8 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Where the log begins.
+class Beginning:
+    """The snapshot where the log begins.
 
     Attributes:
         number: of the first segment that is not in it.
@@ -62,7 +65,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class LooseEnd:
     """What the next start would cut.
 
     Attributes:
@@ -103,6 +106,9 @@ class Report:
         segments: the numbers of those that count.
         kept_segments: how many there are besides that a snapshot has replaced; they are not read.
         cut_files: what earlier starts have cut.
+        cut_bytes: of these files. This and the next two are known after `measure_aside`.
+        repaired: the directories in which repairs have put old files aside.
+        repaired_bytes: of the files in them.
         bytes: of snapshot and segments.
         first_position, last_position: of the frames in the segments; 0 if there are none.
         first_time_ms, last_time_ms: of the same, in milliseconds since 1970.
@@ -119,10 +125,13 @@ class Report:
 
     path: str
     damage: Damage | None = None
-    snapshot: Snapshot | None = None
+    snapshot: Beginning | None = None
     segments: list[int] = field(default_factory=list)
     kept_segments: int = 0
     cut_files: list[str] = field(default_factory=list)
+    cut_bytes: int = 0
+    repaired: list[str] = field(default_factory=list)
+    repaired_bytes: int = 0
     bytes: int = 0
     first_position: int = 0
     last_position: int = 0
@@ -137,7 +146,7 @@ class Report:
     jobs: dict[str, int] = field(default_factory=dict)
     queues: dict[str, Share] = field(default_factory=dict)
     digest: str = ""
-    tail: Tail | None = None
+    tail: LooseEnd | None = None
 
 
 class _Counting(State):
@@ -194,16 +203,39 @@ def check(disk: Disk) -> Report:
         report.segments, report.bytes = reading.numbers, reading.bytes_in_all
         report.kept_segments = len(listing.segments) - len(reading.numbers)
         if (found := reading.snapshot) is not None:
-            report.snapshot = Snapshot(found.number, found.position, found.records, found.size)
+            report.snapshot = Beginning(found.number, found.position, found.records, found.size)
             report.safe = found.position
         replay(reading, state)
         if (tail := reading.tail) is not None:
             number, offset = tail.place
-            report.tail = Tail(number, offset, tail.position, tail.frames, tail.later)
+            report.tail = LooseEnd(number, offset, tail.position, tail.frames, tail.later)
     except CorruptionError as error:
         report.damage = Damage(error.path, error.offset, error.problem)
     _count_jobs(report, state)
     return report
+
+
+def measure_aside(report: Report) -> None:
+    """Note how much earlier starts and repairs have put aside, which is no part of the log.
+
+    Args:
+        report: of a directory that is a real one.
+    """
+    path = Path(report.path)
+    report.cut_bytes = _size(path / name for name in report.cut_files)
+    for kept in sorted(path.glob(f"{REPAIRED}*")):
+        if kept.is_dir():
+            report.repaired.append(kept.name)
+            report.repaired_bytes += _size(kept.iterdir())
+
+
+def _size(files: Iterable[Path]) -> int:
+    """What files take together; who looks after them may be removing them just now."""
+    size = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
 
 
 def _count_jobs(report: Report, state: State) -> None:

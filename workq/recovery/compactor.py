@@ -26,10 +26,12 @@ from typing import Final
 
 from workq import __version__
 
-#: Exit statuses: it is written; it is not, and stderr says why; the server is gone.
+#: Exit statuses: it is written; it is not, and stderr says why; the server is gone; it is not, for
+#: what was to be compacted is damaged, and stderr says where.
 DONE: Final = 0
 FAILED: Final = 1
 ALONE: Final = 3
+DAMAGED: Final = 4
 
 #: The most willing to be interrupted, and to be ended for want of memory, that a process can be.
 _NICENESS: Final = 19
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str]) -> int:
             is not to be compacted, the position of the last frame that is.
 
     Returns:
-        The exit status: one of those above. If it is `FAILED`, one line on stderr says why.
+        The exit status: one of those above. If it is `FAILED` or `DAMAGED`, one line on stderr says
+        why.
     """
     threading.Thread(target=_end_with_server, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     # Only now the rest of the program: to read that in takes a third of a second of a core.
     from workq.cmdlog.files import RealDisk
-    from workq.errors import DirectoryError
+    from workq.errors import CorruptionError, DirectoryError
     from workq.recovery.compact import compact
 
     with suppress(OSError):  # there is no such thing everywhere
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str]) -> int:
         return _refuse(f"the server is workq {version}, but installed is now {__version__}")
     try:
         compact(RealDisk(path), int(number_text), int(position_text))
+    except CorruptionError as error:
+        return _refuse(str(error), DAMAGED)
     except DirectoryError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -71,9 +76,9 @@ def main(arguments: Sequence[str]) -> int:
     return DONE
 
 
-def _refuse(problem: str) -> int:
+def _refuse(problem: str, status: int = FAILED) -> int:
     sys.stderr.write(f"{problem}\n")
-    return FAILED
+    return status
 
 
 def _end_with_server() -> None:

@@ -20,9 +20,9 @@ from workq.cmdlog.scan import Reading
 from workq.engine import transitions
 from workq.engine.job import STATES, Options
 from workq.engine.transitions import Transition
-from workq.errors import CorruptionError
 from workq.recovery.head import checked_parts
 from workq.recovery.records import RecordError, Unpacker
+from workq.recovery.replay import refused
 
 _JOB: Final = (
     "seq", "id", "name", "created_ms", "due_ms", "expires_ms", "options", "time_ms", "payload",
@@ -42,6 +42,7 @@ FIELDS: Final[Mapping[int, tuple[str, ...]]] = {
         *_JOB, "state", "attempts", "fails", "timeouts", "token", "deadline_ms", "result",
     ),
     transitions.COUNTERS: ("seq", "token"),
+    transitions.CLOCK: ("offset_ms",),
 }  # fmt: skip
 
 #: Why a lease ended, by the numbers in the records.
@@ -140,8 +141,7 @@ def _records(reading: Reading, unpacker: Unpacker, frame: Frame) -> list[Transit
     try:
         return unpacker.records(frame.body)
     except RecordError as error:
-        problem = f"frame {frame.position} makes no sense: {error}"
-        raise CorruptionError(reading.path, reading.at.offset, problem) from error
+        raise refused(reading, frame, error) from error
 
 
 def _is_wanted(record: Transition, wanted: Wanted, members: set[bytes]) -> bool:
@@ -149,7 +149,7 @@ def _is_wanted(record: Transition, wanted: Wanted, members: set[bytes]) -> bool:
     kind = record[0]
     if wanted.job is None and wanted.queue is None:
         return True
-    if kind == transitions.COUNTERS:
+    if kind == transitions.COUNTERS or kind == transitions.CLOCK:
         return False
     job_id = record[2] if kind in _MAKING else record[1]
     if wanted.queue is not None:

@@ -2,8 +2,13 @@
 
 A body is a msgpack array of records, a record is a transition: an array of its type and its
 fields, in the order of `workq.engine.transitions`. Bytes are msgpack's bin, options an array of
-their five numbers. A record may be shorter than it is now: what was added to a type later stands
-at its end and has a default. What is longer, or of an unknown type, comes from a newer server.
+their numbers. A record, or its options, may be shorter than it is now: what was added later stands
+at the end and has a default (`_DEFAULTS`, `_OPTION_DEFAULTS`), which is filled in here, so that
+nobody else meets a short one. What is longer, or of an unknown type, comes from a newer server.
+
+A commit that is too large for one frame is split anywhere between two records. Nothing that has to
+stay whole is parted by that: every command makes one record at the most, and deadlines that are
+fired beside it are changes of their own. Who brings a command of several records brings groups.
 
 A body is packed with one call (0.5 µs a record) and read with one call (1 µs). One that turns out
 too large is packed again in pieces. Options and queue
@@ -13,7 +18,7 @@ come from clients.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -38,7 +43,16 @@ _LENGTHS: Final = {
     transitions.DELETED: 2,
     transitions.RESTORED: 17,
     transitions.COUNTERS: 3,
+    transitions.CLOCK: 2,
 }
+
+#: The values of the last fields of records that do not have them yet, by type: what each field that
+#: was added to a type stands for in what was written before. Nothing has been added so far.
+_DEFAULTS: Final[Mapping[int, Transition]] = {}
+
+#: The same for options, and how many numbers they have.
+_OPTION_DEFAULTS: Final[tuple[int, ...]] = ()
+_OPTIONS_LENGTH: Final = len(Options._fields)
 
 #: Where the queue's name and the options stand in the records that make a job.
 _NAME: Final = 3
@@ -48,7 +62,11 @@ _pack = msgpack.Packer(autoreset=True).pack
 
 
 class RecordError(Exception):
-    """A record is none that this server knows."""
+    """A body makes no sense: no server has written it."""
+
+
+class NewerRecord(RecordError):
+    """A record has more in it than this server knows: a newer one has written it."""
 
 
 def bodies(commit: Sequence[Transition]) -> Iterator[tuple[int, bytes]]:
@@ -104,7 +122,8 @@ class Unpacker:
         """The transitions in a body.
 
         Raises:
-            RecordError: it holds something unknown.
+            NewerRecord: a newer server has written it.
+            RecordError: it makes no sense.
         """
         try:
             return self._read(msgpack.unpackb(body, use_list=False))
@@ -117,7 +136,7 @@ class Unpacker:
         for record in found:
             kind = record[0]
             if len(record) != lengths.get(kind):
-                raise RecordError(f"it has a record of type {kind} with {len(record)} values")
+                record = _whole(record)
             if kind == transitions.ADDED:  # spelled out: three quarters of all there is to do
                 (
                     _, seq, job_id, name, created_ms, due_ms, expires_ms, values, time_ms, payload,
@@ -137,5 +156,28 @@ class Unpacker:
         """A name and options as they were met first."""
         options = self._options.get(values)
         if options is None:
-            options = self._options[values] = Options(*values)
+            whole = Options(*_padded(values, _OPTIONS_LENGTH, _OPTION_DEFAULTS, "options"))
+            options = self._options[values] = self._options.setdefault(whole, whole)
         return self._names.setdefault(name, name), options
+
+
+def _whole(record: Transition) -> Transition:
+    """A record with all fields that its type has, from one that has another number of them."""
+    kind = record[0]
+    what = f"a record of type {kind}"
+    if kind in _LENGTHS:
+        return _padded(record, _LENGTHS[kind], _DEFAULTS.get(kind, ()), what)
+    # That of a foreground job is known, and on no log; a number that never was is to come.
+    if type(kind) is int and kind > 0 and kind not in transitions.NAMES:
+        raise NewerRecord(what)
+    raise RecordError(f"it has {what}")
+
+
+def _padded(values: Transition, length: int, defaults: Transition, what: str) -> Transition:
+    """Values with the defaults of those that are missing at their end."""
+    missing = length - len(values)
+    if missing < 0:
+        raise NewerRecord(f"{what} with {len(values)} values")
+    if missing > len(defaults):
+        raise RecordError(f"it has {what} with {len(values)} values")
+    return (*values, *defaults[len(defaults) - missing :])

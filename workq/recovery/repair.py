@@ -36,6 +36,9 @@ from workq.recovery.salvage import Salvage, salvage
 #: How many places of damage and runs of lost frames are told in the frame.
 TOLD_MAX: Final = 100
 
+#: How the directories begin in which old files are kept.
+REPAIRED: Final = "repaired-"
+
 #: Ways of mending: skip what is damaged, or end where it begins.
 SKIP, CUT = "skip", "cut"
 
@@ -102,7 +105,7 @@ def repair(disk: Disk, found: Salvage, way: str, now_ms: int) -> str:
 
 def _keep(path: Path, files: list[str], now_ms: int) -> str:
     """Give files a second name in a directory of their own, and wait for the disk."""
-    stem = "repaired-" + shown_time(now_ms)[:19].replace("-", "").replace(":", "") + "Z"
+    stem = REPAIRED + shown_time(now_ms)[:19].replace("-", "").replace(":", "") + "Z"
     name, tries = stem, 1
     while (path / name).exists():
         tries += 1
@@ -148,7 +151,8 @@ def _write_snapshot(disk: Disk, found: Salvage) -> None:
     """Write the state; what was written must make the same state again."""
     state, again, unpacker = found.state, State(), Unpacker()
     again.now_ms = state.now_ms
-    head = Head(__version__, dump.digest(state), state.size + 1, state.held_bytes).pack()
+    count = sum(1 for _ in dump.records(state))
+    head = Head(__version__, dump.digest(state), count, state.held_bytes).pack()
     writer = SnapshotWriter(
         disk, found.fresh, found.mark, found.epoch, found.position, found.hash, state.now_ms, head
     )

@@ -1,6 +1,7 @@
 """Making the state again from a log: its snapshot, then every frame after it.
 
-Each transition goes through `State.apply`, as it did when it happened; nothing is decided here.
+Each transition goes through `State.apply`, which refuses what cannot happen to the state as it is;
+nothing is decided here.
 What ran out while no server was there is not seen to here either: the first turns of the server
 do that, as they always do.
 """
@@ -8,19 +9,22 @@ do that, as they always do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from workq.cmdlog import segment
 from workq.cmdlog.frames import COMMIT, SNAPSHOT_PART, Frame
 from workq.cmdlog.scan import Reading
-from workq.engine.state import State
+from workq.engine.state import State, TransitionError
 from workq.engine.transitions import Transition
-from workq.errors import CorruptionError
+from workq.errors import CorruptionError, DirectoryError
 from workq.recovery.head import checked_parts
-from workq.recovery.records import RecordError, Unpacker
+from workq.recovery.records import NewerRecord, RecordError, Unpacker
 
 #: What is applied instead of the records of a frame: the same, with other bytes of clients.
 Keep: TypeAlias = Callable[[Frame, list[Transition]], list[Transition]]
+
+#: What a transition raises whose values are of the wrong kind.
+NONSENSE: Final = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def replay(
@@ -72,19 +76,30 @@ def _apply(
         for record in records:
             apply(record)
     except RecordError as error:
-        raise _senseless(reading, frame, str(error)) from error
-    except (AssertionError, LookupError, TypeError, ValueError) as error:
-        raise _senseless(reading, frame, f"its changes do not fit: {error!r}") from error
+        raise refused(reading, frame, error) from error
+    except (TransitionError, *NONSENSE) as error:
+        raise refused(reading, frame, RecordError(f"its changes do not fit: {error}")) from error
     return len(records)
 
 
-def _senseless(reading: Reading, frame: Frame, problem: str) -> CorruptionError:
-    """The error for a frame that is whole and cannot have been written by this server."""
+def refused(reading: Reading, frame: Frame, error: RecordError) -> DirectoryError:
+    """The error for a frame that is whole and was not written by this server or one before it.
+
+    Args:
+        reading: of the log.
+        frame: that was read last.
+        error: what is wrong with its body.
+
+    Returns:
+        A CorruptionError, unless a newer server has written it.
+    """
     number, offset = reading.at
     name = segment.segment_name(number)
     if frame.kind == SNAPSHOT_PART:
         assert reading.snapshot is not None
         name, offset = segment.snapshot_name(reading.snapshot.number), 0
+    if isinstance(error, NewerRecord):
+        return segment.newer(reading.path, name, f"frame {frame.position}: {error}")
     return CorruptionError(
-        f"{reading.path}/{name}", offset, f"frame {frame.position} makes no sense: {problem}"
+        f"{reading.path}/{name}", offset, f"frame {frame.position} makes no sense: {error}"
     )

@@ -8,7 +8,7 @@ what is. Each is held against the state first:
 - one that shows that another was lost has that one made up, if there is only one it can be: a
   lease of a scheduled job tells that it had become due, one of a leased job that the earlier lease
   had run out, and a new job whose id is taken that the earlier one is gone;
-- all others apply as they are.
+- all others apply as they are, unless they cannot have happened: those are skipped and counted.
 
 So what comes out is a possible state, and as late as can be. It may still hold jobs whose end was
 lost: those are handed out again.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,10 +29,11 @@ from workq.cmdlog.segment import HEADER_BYTES
 from workq.cmdlog.stream import Stream
 from workq.engine import transitions
 from workq.engine.job import LEASED, READY, SCHEDULED
-from workq.engine.state import State
+from workq.engine.state import State, TransitionError
 from workq.engine.transitions import Transition
 from workq.errors import CorruptionError
-from workq.recovery.records import RecordError, Unpacker
+from workq.recovery.head import read_head
+from workq.recovery.records import NewerRecord, RecordError, Unpacker
 
 #: How many jobs of which something was skipped are named.
 NAMED_JOBS_MAX: Final = 20
@@ -41,8 +43,8 @@ _ENDING: Final = (transitions.EXPIRED, transitions.DELETED)
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """Bytes of a file that are no good.
+class Flaw:
+    """A place of a file that is no good.
 
     Attributes:
         file: its name.
@@ -89,7 +91,7 @@ class Salvage:
     epoch: int = 0
     position: int = 0
     hash: bytes = NO_HASH
-    damage: list[Damage] = field(default_factory=list)
+    damage: list[Flaw] = field(default_factory=list)
     lost: list[tuple[int, int]] = field(default_factory=list)
     broken_from: int | None = None
     frames: int = 0
@@ -202,7 +204,7 @@ class _Salvor:
                 if not problem and (number == newest or self._goes_on(number, whole.position)):
                     return self._take_snapshot(name, number)
             if problem and number == newest:
-                self.found.damage.append(Damage(name, 0, 0, problem))
+                self.found.damage.append(Flaw(name, 0, 0, problem))
         if self._goes_on(0, 0):
             return 0
         self.found.broken_from = 0
@@ -223,6 +225,8 @@ class _Salvor:
             found.epoch = max(found.epoch, frame.epoch)
             if frame.kind == SNAPSHOT_HEAD:
                 found.hash = self._chain = frame.before
+                with suppress(CorruptionError):  # but none of a newer server
+                    read_head(self._disk.path, number, frame.body)
             self._see_time(frame)
             if frame.kind == SNAPSHOT_PART:
                 self._apply_all(name, frame)
@@ -232,7 +236,7 @@ class _Salvor:
 
     def _note_header(self, name: str) -> None:
         if name in self._bad_headers:
-            damage = Damage(name, 0, HEADER_BYTES, self._bad_headers[name])
+            damage = Flaw(name, 0, HEADER_BYTES, self._bad_headers[name])
             self.found.damage.append(damage)
 
     def _frames(self, name: str) -> Iterator[Frame]:
@@ -240,9 +244,9 @@ class _Salvor:
         at = HEADER_BYTES
         for offset, frame in self._search(name, self.found.mark):
             if offset > at:
-                self.found.damage.append(Damage(name, at, offset, "no whole frame"))
+                self.found.damage.append(Flaw(name, at, offset, "no whole frame"))
             if frame.kind not in frames.KINDS:
-                raise segment.newer(self._disk, name, f"a frame of kind {frame.kind}")
+                raise segment.newer(self._disk.path, name, f"a frame of kind {frame.kind}")
             at = offset + len(frame.body) + frames.OVERHEAD_BYTES
             yield frame
         handle = self._disk.open(name)
@@ -251,7 +255,7 @@ class _Salvor:
         finally:
             self._disk.close(handle)
         if used > at:
-            self.found.damage.append(Damage(name, at, used, "no whole frame"))
+            self.found.damage.append(Flaw(name, at, used, "no whole frame"))
 
     def _take(self, name: str, frame: Frame) -> None:
         """Take a frame of a segment, if it is one that goes on."""
@@ -266,7 +270,7 @@ class _Salvor:
             self._broken(lost[0])
         elif self._chain is not None and frame.before != self._chain:
             problem = f"frame {frame.position} does not go on from the one before it"
-            found.damage.append(Damage(name, 0, 0, problem))
+            found.damage.append(Flaw(name, 0, 0, problem))
             self._broken(frame.position)
         self._chain = frame.hash
         self._last = found.position = frame.position
@@ -292,24 +296,30 @@ class _Salvor:
     def _apply_all(self, name: str, frame: Frame) -> None:
         try:
             records = self._unpacker.records(frame.body)
+        except NewerRecord as error:
+            where = f"frame {frame.position}: {error}"
+            raise segment.newer(self._disk.path, name, where) from error
         except RecordError as error:
-            problem = f"frame {frame.position} makes no sense: {error} (written by a newer workq?)"
-            self.found.damage.append(Damage(name, 0, 0, problem))
+            problem = f"frame {frame.position} makes no sense: {error}"
+            self.found.damage.append(Flaw(name, 0, 0, problem))
             self._broken(frame.position)
             self.found.skipped["in a frame that makes no sense"] += frame.records
             return
         found = self.found
         for record in records:
             steps, why = steps_to(found.state, record)
-            if steps:
+            try:
                 for step in steps:
                     found.state.apply(step)
+            except TransitionError:
+                steps, why = [], "that cannot have happened"
+            if steps:
                 found.applied += 1
                 found.made_up += len(steps) - 1
             else:
                 found.skipped[why] += 1
                 if len(found.named_jobs) < NAMED_JOBS_MAX:
-                    found.named_jobs[record[1]] = None
+                    found.named_jobs[record[2 if record[0] in _MAKING else 1]] = None
             if len(steps) != 1:
                 self._broken(frame.position)
 
@@ -328,6 +338,8 @@ def steps_to(state: State, record: Transition) -> tuple[list[Transition], str]:
     if kind == transitions.COUNTERS:
         _, seq, token = record
         return [(kind, max(seq, state.seq), max(token, state.token))], ""
+    if kind == transitions.CLOCK:
+        return [record], ""
     if kind in _MAKING:
         is_taken = state.jobs.get(record[2]) is not None
         return [(transitions.DELETED, record[2]), record] if is_taken else [record], ""

@@ -4,17 +4,17 @@ import time
 
 
 class Clock:
-    """Milliseconds since 1970, from the wall clock at the start on, then by elapsed time.
+    """Milliseconds since 1970, from a start on by elapsed time.
 
     Elapsed time counts the sleep of the machine too, so that a deadline an hour ahead is an hour
     ahead for people.
 
     Args:
-        start_ms: no time before this is ever told.
+        start_ms: the time to start with; 0 for the wall clock's.
     """
 
     def __init__(self, start_ms: int = 0) -> None:
-        self._base_ns = max(time.time_ns(), start_ms * 1_000_000) - _elapsed_ns()
+        self._base_ns = (start_ms * 1_000_000 or time.time_ns()) - _elapsed_ns()
         self.offset_ms = 0
         self.sample()
 

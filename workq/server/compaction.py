@@ -6,11 +6,14 @@ removed. That thread is not the log's: to verify a gigabyte takes seconds, and u
 reply would wait behind it.
 
 Say that a snapshot takes L. With the old one, as much again in sealed segments, and the new one, a
-log takes three times L at its worst. So compaction is due when the sealed segments exceed L, which
-is estimated; or less, by what the old snapshot has too much because jobs have gone, and by twice
-what was written while the last compaction went on. With two segments at least: one says little.
-That is looked at every `cmdlog-clean-int`; and each second, whether it is exceeded by two segments,
-so that a long interval cannot fill the disk.
+log takes three times L at its worst, and two segments: the one that is written and the one made
+ahead. That is the promise. So each second it is looked whether the next segment to be sealed would
+break it; what is written while the compaction goes on must fit too, so that counts as twice what it
+was last time. L is estimated.
+
+Every `cmdlog-clean-int` it is looked whether a compaction is worth it although the promise is kept:
+when the sealed segments exceed L, or less than that by what the old snapshot has too much because
+jobs have gone. Either way two segments at least must be sealed: one says little.
 
 Whatever goes wrong on the way leaves the log as it was: it is told, and tried again later. Only
 when the disk fails the lock holder's own steps, that is the end of the server, as with any other
@@ -54,11 +57,15 @@ _log = logs.get_logger("workq.server")
 _MEASURED_RECORDS_MIN: Final = 100
 
 
+class SealedDamage(CompactionError):
+    """The command log cannot be compacted: something that was safe is damaged."""
+
+
 class Run(Protocol):
     """One run of the compactor."""
 
     def run(self) -> None:
-        """Write the snapshot; waits for it. Raises CompactionError."""
+        """Write the snapshot; waits for it. Raises CompactionError, or SealedDamage."""
         ...
 
     def end(self) -> None:
@@ -93,6 +100,7 @@ class Child:
         """Start the process and wait for its end.
 
         Raises:
+            SealedDamage: what it has read is damaged.
             CompactionError: it has written nothing that could be used.
         """
         try:
@@ -115,6 +123,8 @@ class Child:
             complaint = process.stderr.read(COMPLAINT_BYTES_MAX)
             process.stderr.close()
             status = process.wait()
+        if status == compactor.DAMAGED:
+            raise SealedDamage(_reason(status, complaint))
         if status != compactor.DONE:
             raise CompactionError(_reason(status, complaint))
 
@@ -180,6 +190,7 @@ class Compaction:
         self._idle.set()
         self._ending = False
         self._failures = 0
+        self._was_full = log.full
         self._next_ms = 0  # no look at the interval's behest before this, nor any after a failure
         self._loop = asyncio.get_running_loop()
         self._timer = self._look_later()
@@ -205,16 +216,18 @@ class Compaction:
         return SNAPSHOT_BYTES_MIN + state.held_bytes + int(state.size * self._record_bytes)
 
     def is_due(self, pressing: bool = False) -> bool:
-        """Whether the log takes too much room; if `pressing`, by two segments more than that."""
+        """Whether it is worth it; if `pressing`, only whether the promise is at stake."""
         if len(self._log.sealed) < 2:
             return False
         live = self.live_bytes
-        surplus = max(self._snapshot_bytes - live, 0)
         # Twice, for the next one may meet a busier machine. With more than a half it would never
         # rest when little is kept and much is written.
         ahead = min(2 * self._growth_bytes, live // 2)
-        allowed = live + (2 * self._segment_bytes if pressing else 0)
-        return self._sealed_bytes + surplus + ahead > allowed
+        # With the new snapshot it is three times. The segment being written will be sealed next.
+        if self.disk_bytes + self._segment_bytes + ahead > 2 * live:
+            return True
+        surplus = max(self._snapshot_bytes - live, 0)
+        return not pressing and self._sealed_bytes + surplus + ahead > live
 
     async def end(self) -> None:
         """End what is under way, and wait until nothing is: the lock is given back then."""
@@ -235,8 +248,11 @@ class Compaction:
     def _look(self) -> None:
         """Begin if it is due."""
         self._timer = self._look_later()
+        was_full, self._was_full = self._was_full, self._log.full
         if self._run is not None:
             return
+        if self._failures and was_full and not self._was_full:
+            self._failures = self._next_ms = 0  # it has room again, as the log has
         now_ms = time.monotonic_ns() // 1_000_000
         regular = now_ms >= self._next_ms
         if regular:
@@ -290,20 +306,28 @@ class Compaction:
     def _give_up(self, error: Exception, number: int) -> None:
         """Try again later, unless the disk has failed."""
         if isinstance(error, OSError):
+            path = error.filename or f"{self._disk.path}/{segment.snapshot_name(number)}"
             self._failed(
-                f"{self._disk.path}/{error.filename or segment.snapshot_name(number)}: a snapshot "
-                f"could not be published: {error.strerror} (errno {error.errno}); what was synced "
-                "is safe: look after the disk, then start again"
+                f"{path}: a snapshot could not be published: {error.strerror} (errno "
+                f"{error.errno}); what was synced is safe: look after the disk, then start again"
             )
         elif not self._ending:
             self._failures += 1
             # The bound stands in the exponent too: nobody wants to see 2 to the millionth.
             delay_ms = self._clean_int_ms << min(self._failures, 24)
-            delay_ms = min(delay_ms, max(COMPACTION_RETRY_MS_MAX, self._clean_int_ms))
+            delay_ms = min(delay_ms, COMPACTION_RETRY_MS_MAX)
             self._next_ms = time.monotonic_ns() // 1_000_000 + delay_ms
-            _log.warning(
-                "compaction of the command log failed", reason=str(error), again_in_ms=delay_ms
-            )
+            if isinstance(error, SealedDamage):
+                _log.error(
+                    "the command log is damaged: run workq cmdlog check now",
+                    reason=str(error),
+                    hint="the server lives on, but would not start again from this log",
+                    again_in_ms=delay_ms,
+                )
+            else:
+                _log.warning(
+                    "compaction of the command log failed", reason=str(error), again_in_ms=delay_ms
+                )
 
     def _measure(self, snapshot: Snapshot) -> None:
         """Learn from a snapshot how much one takes."""

@@ -5,21 +5,29 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import secrets
 import socket
 import stat
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from workq.errors import ListenError, SettingError
 from workq.limits import (
+    BACKLOG_CONNECTIONS_MAX,
     KEEPALIVE_IDLE_MS,
     KEEPALIVE_INTERVAL_MS,
     KEEPALIVE_PROBES_MAX,
     PROBE_MS,
+    SOCKET_TRIES_MAX,
 )
 
 #: Who may use a Unix socket if nothing is said: its owner and its owner's group.
 UNIX_MODE = 0o660
+
+_TOO_LONG: Final = "the path is too long for a socket"
+
+#: What a file system answers that knows no second names of files.
+_NO_LINKS: Final = frozenset((errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK))
 
 #: What is wrong with an address that is not this machine's alone; it follows the address.
 EXPOSED = (
@@ -156,6 +164,8 @@ def _is_exposed(place: tuple[Any, ...]) -> bool:
 def bind(address: Address, *, insecure: bool) -> list[socket.socket]:
     """Sockets bound to an address, one for each of the addresses its name stands for.
 
+    A Unix socket listens already: that is how another server tells that it is in use.
+
     Args:
         address: the address.
         insecure: whether others than this machine may reach it: anybody who does can do all.
@@ -231,41 +241,100 @@ def _keep_alive(bound: socket.socket) -> None:
 
 
 def _bound_unix(address: UnixAddress) -> socket.socket:
-    _make_way(address)
+    """A socket that listens, and then got its name: whoever finds the name finds it in use.
+
+    Two servers that start at once would take each other's for a dead one's otherwise.
+    """
+    path = Path(address.path)
+    _probe(address, path)  # which is also how a path that is too long, or no socket, is found out
+    hidden = path.with_name(f".{secrets.token_hex(4)}")
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Bound with no rights for anybody else, then given what they shall have.
-    mask = os.umask(0o177)
     try:
-        bound.bind(address.path)
-        Path(address.path).chmod(address.mode)
-    except OSError as error:
+        _bind_hidden(bound, address, hidden)
+        try:
+            hidden.chmod(address.mode)
+            bound.listen(BACKLOG_CONNECTIONS_MAX)
+            _name(address, hidden, path)
+        finally:
+            hidden.unlink(missing_ok=True)
+    except (OSError, ListenError):
         bound.close()
-        if error.errno == errno.EINVAL or not error.errno:
-            raise ListenError(str(address), "the path is too long for a socket") from error
         raise
-    finally:
-        os.umask(mask)
     return bound
 
 
-def _make_way(address: UnixAddress) -> None:
-    """Remove the file of a server that is gone; refuse to take a living one's place."""
-    path = Path(address.path)
+def _bind_hidden(bound: socket.socket, address: UnixAddress, hidden: Path) -> None:
+    """Bind with no rights for anybody else; what they shall have is given afterwards."""
+    mask = os.umask(0o177)
     try:
-        mode = path.lstat().st_mode
+        bound.bind(str(hidden))
+    except OSError as error:
+        if error.errno == errno.EINVAL or not error.errno:
+            raise ListenError(str(address), _TOO_LONG) from error
+        raise
+    finally:
+        os.umask(mask)
+
+
+def _name(address: UnixAddress, hidden: Path, path: Path) -> None:
+    """Give a socket that listens its name, unless another that listens has it."""
+    for _ in range(SOCKET_TRIES_MAX):
+        try:
+            path.hardlink_to(hidden)  # which never takes the place of a file
+        except FileExistsError:
+            _make_way(address, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _make_way(address, path)
+            hidden.rename(path)
+            return
+        else:
+            return
+    raise ListenError(str(address), "others make its socket file again and again")
+
+
+def _make_way(address: UnixAddress, path: Path) -> None:
+    """Remove the file of a server that is gone; refuse to take a living one's place."""
+    if not _probe(address, path):
+        return
+    # Another server may put its own there just now, so that the one which is removed must be the
+    # one which is dead: what was taken away is looked at once more.
+    aside = path.with_name(f".{secrets.token_hex(4)}")
+    try:
+        path.rename(aside)
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(mode):
-        raise ListenError(str(address), "there is a file of that name that is no socket")
+    try:
+        _probe(address, aside)
+    except ListenError:
+        aside.rename(path)
+        raise
+    aside.unlink()
+
+
+def _probe(address: UnixAddress, path: Path) -> bool:
+    """Whether there is a socket file that no server listens at any more.
+
+    Raises:
+        ListenError: one does, or it cannot be known.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_MS / 1000)
         try:
-            probe.connect(address.path)
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
+            probe.connect(str(path))
         except OSError as error:
-            raise ListenError(
-                str(address), f"its socket file is in the way: {error.strerror or error}"
-            ) from error
+            if not error.errno and not isinstance(error, TimeoutError):
+                raise ListenError(str(address), _TOO_LONG) from error
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                return False
+            if not stat.S_ISSOCK(mode):
+                problem = "there is a file of that name that is no socket"
+                raise ListenError(str(address), problem) from error
+            if isinstance(error, ConnectionRefusedError):
+                return True
+            problem = f"its socket file is in the way: {error.strerror or error}"
+            raise ListenError(str(address), problem) from error
     raise ListenError(str(address), "another server listens there")

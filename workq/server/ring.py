@@ -16,7 +16,7 @@ from workq.commands import COMMANDS
 from workq.commands.base import Facts
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
-from workq.limits import LONG_TURN_MS, Bounds
+from workq.limits import LAST_TURNS_MAX, LONG_TURN_MS, Bounds
 from workq.server.clock import Clock
 from workq.server.connection import Connection
 from workq.server.process import collect_young, descriptors_left, resident_bytes
@@ -108,8 +108,11 @@ class Ring:
         self.wake()
 
     async def close(self) -> None:
-        """Have a last turn for what the ends of connections have changed, and close the log."""
-        self._turn()
+        """Have the last turns, for what the ends of connections have changed, and close the log."""
+        for _ in range(LAST_TURNS_MAX):
+            self._turn()
+            if not self.broker.busy:
+                break
         self._closing = True
         closed = asyncio.Event()
         self.log.close(self.clock.now_ms(), closed.set)

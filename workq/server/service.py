@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from workq.broker.session import CLOSE
 from workq.errors import LogError
@@ -19,7 +20,7 @@ from workq.server.notify import Notifier, watchdog_interval_ms
 from workq.server.process import raise_descriptor_limit, take_over_collection
 from workq.server.ring import Ring
 from workq.server.settings import Settings
-from workq.server.storage import load
+from workq.server.storage import Storage, load
 from workq.wire import replies
 
 _log = logs.get_logger("workq.server")
@@ -46,8 +47,49 @@ def bounds(settings: Settings, descriptors_max: int) -> Bounds:
     )
 
 
+class _Stopped(BaseException):
+    """A signal says to stop, before there is anything to bring to an end."""
+
+
+def prepare(settings: Settings, notifier: Notifier) -> Storage | None:
+    """Make the state that the server begins with; no loop runs yet.
+
+    Args:
+        settings: the settings.
+        notifier: told that the start goes on.
+
+    Returns:
+        What to serve from; None if a signal has said to stop meanwhile.
+
+    Raises:
+        DirectoryError: the directory of the command log cannot be used.
+    """
+
+    def stop(number: int, _: object) -> None:
+        raise _Stopped(signal.Signals(number).name)
+
+    gc.disable()  # it would look through all of the state again and again
+    before = {number: signal.signal(number, stop) for number in _stopping()}
+    try:
+        return load(settings, notifier)
+    except _Stopped as stopped:
+        _log.info("stopped before the command log was read", signal=str(stopped))
+        return None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stopping() -> list[signal.Signals]:
+    """The signals that stop the server."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it runs under nohup
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
 async def serve(
-    settings: Settings, addresses: Sequence[Address], notifier: Notifier
+    settings: Settings, addresses: Sequence[Address], notifier: Notifier, storage: Storage
 ) -> Exception | None:
     """Serve until a signal says to stop, then drain.
 
@@ -55,6 +97,7 @@ async def serve(
         settings: the settings.
         addresses: where to listen.
         notifier: told when the server is ready, alive and stopping.
+        storage: what to serve from.
 
     Returns:
         What has ended it, if it was not told to stop: a `LogError`, or a mistake of its own.
@@ -63,12 +106,9 @@ async def serve(
         DirectoryError: the directory of the command log cannot be used.
         ListenError: an address cannot be listened on.
     """
-    descriptors_max = raise_descriptor_limit()
-    gc.disable()  # while the state is made: it would look through all of it again and again
-    storage = load(settings, notifier)
     take_over_collection()
     sys.setswitchinterval(SWITCH_US / 1_000_000)
-    ring = Ring(bounds(settings, descriptors_max), storage)
+    ring = Ring(bounds(settings, raise_descriptor_limit()), storage)
     signals = _Signals()
     listeners = [await _listen(ring, address, settings.insecure) for address in addresses]
     # The open sockets keep the numbers of their files from being given to others.
@@ -99,10 +139,7 @@ async def serve(
     for connection in list(ring.connections):
         connection.abort()
     await _gone(ring)
-    if not ring.failed.is_set():
-        await storage.end_compaction()
-        await ring.close()
-    storage.close()
+    await _close_log(ring, storage, signals)
     watchdog.cancel()
     if ring.failure is None:
         _log.info("stopped")
@@ -111,6 +148,25 @@ async def serve(
     else:
         _log.error("the server has failed", exception=ring.failure)
     return ring.failure
+
+
+async def _close_log(ring: Ring, storage: Storage, signals: _Signals) -> None:
+    """Bring the log to a clean end, for which the disk is waited for; but not by who is told a
+    second time to go, nor if the log has failed: the next start does without."""
+    if ring.failed.is_set() or signals.second.is_set():
+        storage.kill()
+        return
+    closing = asyncio.create_task(_close(ring, storage))
+    await _first_of(None, signals.second, ring.failed, done=closing)
+    if not closing.done():
+        closing.cancel()
+        storage.kill()
+
+
+async def _close(ring: Ring, storage: Storage) -> None:
+    await storage.end_compaction()
+    await ring.close()
+    storage.close()
 
 
 async def _tell_log_failed(ring: Ring) -> None:
@@ -139,10 +195,8 @@ class _Signals:
         self.second = asyncio.Event()
         self.name = ""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _stopping():
             loop.add_signal_handler(number, self._received, number)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it runs under nohup
-            loop.add_signal_handler(signal.SIGHUP, self._received, signal.SIGHUP)
 
     def _received(self, number: signal.Signals) -> None:
         self.name = self.name or number.name
@@ -188,11 +242,15 @@ async def _drain(ring: Ring, signals: _Signals, timeout_ms: int) -> None:
         await _first_of(LINGER_MS, ring.drained, signals.second, ring.failed)
 
 
-async def _first_of(timeout_ms: int | None, *events: asyncio.Event) -> bool:
-    """Wait for any of some events; return whether one came before the time was over."""
+async def _first_of(
+    timeout_ms: int | None, *events: asyncio.Event, done: asyncio.Task[None] | None = None
+) -> bool:
+    """Wait for any of some events, or until something is done; return whether an event came
+    before the time was over."""
     timeout_s = None if timeout_ms is None else timeout_ms / 1000
     tasks = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    waited: list[asyncio.Task[Any]] = [*tasks, *([done] if done is not None else [])]
+    await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
     return any(event.is_set() for event in events)

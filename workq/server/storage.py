@@ -42,14 +42,14 @@ class Storage:
         policy: of the log.
 
     Attributes:
-        start_ms: no time before this may be told by the server's clock.
+        start_ms: the time with which the server's clock is to start; 0 for the wall clock's.
         compaction: what keeps the log from growing, once it is open, if there is one.
     """
 
     def __init__(self, engine: Engine, policy: Policy | None = None) -> None:
         self.engine = engine
         self.policy = policy or Policy()
-        self.start_ms = engine.now_ms
+        self.start_ms = 0
         self._worker: ThreadWorker | None = None
         self._beside: ThreadWorker | None = None
         self.compaction: Compaction | None = None
@@ -67,15 +67,18 @@ class Storage:
         """End what goes on beside the log, before that is closed and its lock given back."""
         if self.compaction is not None:
             await self.compaction.end()
-        if self._beside is not None:
-            self._beside.close()
 
     def close(self) -> None:
-        """Wait for what is under way, after the log was closed or has failed."""
+        """End the threads, after the log was closed: nothing is under way in them."""
+        for worker in (self._beside, self._worker):
+            if worker is not None:
+                worker.close()
+
+    def kill(self) -> None:
+        """End what goes on beside the log, and wait for nothing. What a thread is still at on the
+        disk ends with the process, and can be done again."""
         if self.compaction is not None:
             self.compaction.kill()
-        if self._worker is not None:
-            self._worker.close()
 
 
 class DirectoryStorage(Storage):
@@ -89,6 +92,7 @@ class DirectoryStorage(Storage):
         segment_bytes: how long a segment becomes.
         clean_int_ms: how often to look whether the log can be made smaller.
         snapshot: where the log began; None for its beginning.
+        start_ms: see `Storage`.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class DirectoryStorage(Storage):
         segment_bytes: int,
         clean_int_ms: int,
         snapshot: Snapshot | None,
+        start_ms: int,
     ) -> None:
         super().__init__(engine, policy)
         self._disk = disk
@@ -108,6 +113,7 @@ class DirectoryStorage(Storage):
         self._segment_bytes = segment_bytes
         self._clean_int_ms = clean_int_ms
         self._snapshot = snapshot
+        self.start_ms = start_ms
 
     def open(self, reports: Reports, time_ms: int) -> Log:
         """Begin a new epoch, which waits for the disk.
@@ -176,7 +182,7 @@ def _read(settings: Settings, disk: Disk, notifier: Notifier) -> DirectoryStorag
     progress = _Progress(disk.path, reading, notifier)
     count = replay(reading, engine, progress.step)
     progress.end()
-    _check_clock(disk.path, engine.now_ms, settings.accept_clock)
+    start_ms = _start_ms(disk.path, engine, settings.accept_clock)
     _tell_tail(disk.path, reading)
     end = settle(disk, reading)
     if reading.snapshot is not None:
@@ -203,6 +209,7 @@ def _read(settings: Settings, disk: Disk, notifier: Notifier) -> DirectoryStorag
         segment_bytes=_segment_bytes(settings),
         clean_int_ms=settings.cmdlog_clean_int_ms,
         snapshot=reading.snapshot,
+        start_ms=start_ms,
     )
 
 
@@ -221,15 +228,26 @@ def _segment_bytes(settings: Settings) -> int:
     return SEGMENT_BYTES_MIN
 
 
-def _check_clock(path: str, last_ms: int, accepted: bool) -> None:
-    """Refuse to go on from a log that ends in the future: deadlines would be years away."""
-    ahead_ms = last_ms - time.time_ns() // 1_000_000
-    if ahead_ms > CLOCK_BEHIND_MS_MAX and not accepted:
+def _start_ms(path: str, engine: Engine, accepted: bool) -> int:
+    """The time to go on with: that of the last frame, and what has passed by the wall clock since.
+
+    Deadlines are points in this time, which never steps. It may be far from what the wall clock
+    shows, if that was wrong when the log was begun; taking the wall clock's instead would end
+    leases and lives early, or prolong them. 0 for a log that is just begun.
+
+    Raises:
+        DirectoryError: by the wall clock the log ends in the future.
+    """
+    if not engine.now_ms:
+        return 0
+    passed_ms = time.time_ns() // 1_000_000 - (engine.now_ms + engine.offset_ms)
+    if passed_ms < -CLOCK_BEHIND_MS_MAX and not accepted:
         raise DirectoryError(
             path,
-            f"its last entry is {ahead_ms // 60_000} minutes ahead of this machine's clock: set "
+            f"its last entry is {-passed_ms // 60_000} minutes ahead of this machine's clock: set "
             "the clock right, or start with --accept-clock to go on from the later time",
         )
+    return engine.now_ms + max(passed_ms, 0)
 
 
 def _tell_tail(path: str, reading: Reading) -> None:
@@ -245,8 +263,7 @@ def _tell_tail(path: str, reading: Reading) -> None:
 
 
 def _unusable(path: str, error: OSError) -> DirectoryError:
-    place = f"{path}/{error.filename}" if error.filename else path  # it has no more than a name
-    return DirectoryError(place, error.strerror or str(error))
+    return DirectoryError(error.filename or path, error.strerror or str(error))
 
 
 class Bytes(Protocol):

@@ -25,7 +25,8 @@ ALWAYS, INTERVAL, OS = "always", "interval", "os"
 #: whatever way, loses nothing that was acknowledged.
 _WINDOW: Final = {
     ALWAYS: "nothing that was acknowledged",
-    INTERVAL: "what was acknowledged in the last {interval_ms} ms and during one sync",
+    INTERVAL: "what was acknowledged in the last {interval_ms} ms (or during one sync, if that "
+    "takes longer) and during one sync more",
     OS: "what the operating system has not written yet, usually up to 30 s",
 }
 

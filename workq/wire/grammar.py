@@ -145,6 +145,8 @@ class Grammar:
 #: Of what follows the id in a line with a block: the words before the size, the size, flags behind.
 _SIZED = re.compile(rb"(.*) ([0-9]{1,7})((?: -[^ =]+=[^ ]+)*\r?)")
 
+_SPACES = re.compile(rb" {2,}")
+
 #: A size that is a number; one beyond what is discarded is as good as none.
 _read_size = number(0, limits.BLOCK_DISCARD_BYTES_MAX, b"")
 
@@ -253,10 +255,14 @@ def read_line(table: Table[Command], line: bytes) -> Line[Command]:
         table: the commands.
         line: the line.
     """
-    name, *pieces = line.split(b" ")
+    if b"  " in line:
+        line = _SPACES.sub(b" ", line)
+    name, *pieces = line.split(b" ", limits.LINE_WORDS_MAX)
     entry = table.entries.get(name)
     if entry is None and (name in _FOREIGN_WORDS or name.endswith(b":")):
         return Line(None, Header(fatal=True), foreign=True)
+    if len(pieces) >= limits.LINE_WORDS_MAX:  # the last one is the rest of the line, unread
+        return _too_many_words(entry)
     words: list[bytes] = []
     flags: dict[bytes, bytes] = {}
     malformed = False
@@ -276,6 +282,14 @@ def read_line(table: Table[Command], line: bytes) -> Line[Command]:
         if entry is None:
             return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
     return Line(entry, entry.read(words, flags, malformed))
+
+
+def _too_many_words(entry: Command | dict[bytes, Command] | None) -> Line[Command]:
+    if entry is None:
+        return Line(None, Header(refusal=replies.UNKNOWN_COMMAND))
+    if isinstance(entry, dict):
+        return Line(None, Header(refusal=replies.INVALID_ARGS))
+    return Line(entry, Header(refusal=replies.INVALID_ARGS, fatal=entry.block_error is not None))
 
 
 def _refused(malformed: bool, otherwise: bytes) -> Header:

@@ -25,7 +25,7 @@ def look(path: Path) -> dict[str, Any]:
         "time_ms": reading.time_ms,
         "tail": None if tail is None else [*tail.place, tail.position, tail.frames, tail.later],
         "digest": dump.digest(state).hex(),
-        "state": plain(dump.durable(state)),
+        "state": plain(_shown(state)),
     }
 
 
@@ -38,3 +38,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode() if value.isascii() else f"0x{value.hex()}"
     return value
+
+
+def _shown(state: State) -> dict[str, Any]:
+    """The durable state, without what did not exist when the first of these were written, as long
+    as that says nothing."""
+    shown = dump.durable(state)
+    if not shown["offset_ms"]:
+        del shown["offset_ms"]
+    return shown

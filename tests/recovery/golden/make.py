@@ -214,7 +214,16 @@ def _lose(path: Path, position: int) -> None:
     file.write_bytes(data)
 
 
+def make_clock(path: Path) -> None:
+    """The wall clock was set by an hour, and back by half of one."""
+    log = Writer(path)
+    log.commit((t.CLOCK, 3_600_000), added(1, b"ping", b"payload"))
+    log.commit((t.CLOCK, 1_800_000))
+    log.stop()
+
+
 MAKERS = {
+    "clock": make_clock,
     "transitions": make_transitions,
     "snapshot": make_snapshot,
     "torn": make_torn,

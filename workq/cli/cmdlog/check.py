@@ -13,11 +13,15 @@ from workq.cli.cmdlog.words import amount
 from workq.cmdlog.files import RealDisk
 from workq.cmdlog.segment import segment_name, snapshot_name
 from workq.cmdlog.still import Still
-from workq.recovery.check import Report, check
+from workq.recovery.check import Report, check, measure_aside
 from workq.recovery.listing import shown_time
 
 NAME: Final = "check"
 SUMMARY: Final = "verify a log and count what is in it; works beside a running server"
+
+
+#: What is no part of the log any more.
+_YOURS: Final = "kept until you remove them"
 
 
 def set_up(parser: ArgumentParser) -> None:
@@ -31,6 +35,7 @@ def run(options: Namespace) -> int:
     """Check, and say what was found; `WRONG` if the log is damaged."""
     with Still(RealDisk(options.directory)) as disk:
         report = check(disk)
+    measure_aside(report)
     if options.json:
         shown = {"sound": report.damage is None, **dataclasses.asdict(report)}
         print(json.dumps(shown))
@@ -87,7 +92,12 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "", "A running server is just writing it; if there is none, the next start cuts it"
         yield "", "off and keeps it as .cut."
     if report.cut_files:
-        yield "cut", f"{', '.join(report.cut_files)}: from earlier starts, to be looked at"
+        files = amount(len(report.cut_files), ".cut file")
+        yield "cut", f"{files}, {amount(report.cut_bytes, 'byte')}, from earlier starts, {_YOURS}"
+    if report.repaired:
+        count = len(report.repaired)
+        directories = "1 directory" if count == 1 else f"{count:,} directories"
+        yield "repaired", f"{directories}, {amount(report.repaired_bytes, 'byte')}, {_YOURS}"
 
 
 def _segments(report: Report) -> str:
