@@ -76,11 +76,17 @@ def test_a_step_of_the_wall_clock_changes_the_offset_only(machine, step_ms):
 @pytest.mark.parametrize("ahead_ms", [60_000, -60_000])
 def test_time_goes_on_from_the_start_that_is_given(machine, ahead_ms):
     """Whatever the wall clock shows: deadlines are points in this time."""
-    clock = Clock(START_MS + ahead_ms)
+    clock = Clock(-ahead_ms)
     assert (clock.now_ms(), clock.offset_ms) == (START_MS + ahead_ms, -ahead_ms)
     machine.sleep(5)
     clock.sample()
     assert (clock.now_ms(), clock.offset_ms) == (START_MS + ahead_ms + 5, -ahead_ms)
+
+
+def test_time_begins_no_earlier_than_it_had_come(machine):
+    """A wall clock that was set back while no server ran does not take time with it."""
+    clock = Clock(0, START_MS + 60_000)
+    assert (clock.now_ms(), clock.offset_ms) == (START_MS + 60_000, -60_000)
 
 
 @given(st.lists(st.tuples(st.integers(-(10**7), 10**7), st.integers(0, 10**6), st.booleans())))

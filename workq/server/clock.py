@@ -10,11 +10,13 @@ class Clock:
     ahead for people.
 
     Args:
-        start_ms: the time to start with; 0 for the wall clock's.
+        offset_ms: what the wall clock is ahead at the start.
+        least_ms: the time is no earlier, whatever that makes it.
     """
 
-    def __init__(self, start_ms: int = 0) -> None:
-        self._base_ns = (start_ms * 1_000_000 or time.time_ns()) - _elapsed_ns()
+    def __init__(self, offset_ms: int = 0, least_ms: int = 0) -> None:
+        start_ns = max(time.time_ns() - offset_ms * 1_000_000, least_ms * 1_000_000)
+        self._base_ns = start_ns - _elapsed_ns()
         self.offset_ms = 0
         self.sample()
 

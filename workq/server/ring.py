@@ -17,7 +17,6 @@ from workq.commands.base import Facts
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
 from workq.limits import LAST_TURNS_MAX, LONG_TURN_MS, Bounds
-from workq.server.clock import Clock
 from workq.server.connection import Connection
 from workq.server.process import collect_young, descriptors_left, resident_bytes
 from workq.server.storage import Storage
@@ -48,7 +47,7 @@ class Ring:
 
     def __init__(self, bounds: Bounds | None = None, storage: Storage | None = None) -> None:
         storage = storage or Storage(Engine())
-        self.clock = Clock(storage.start_ms)
+        self.clock = storage.clock
         self.broker = Broker(storage.engine, COMMANDS, bounds)
         self.in_turn = False
         self._policy = storage.policy

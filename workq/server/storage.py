@@ -26,6 +26,7 @@ from workq.errors import DirectoryError
 from workq.limits import CLOCK_BEHIND_MS_MAX, PROGRESS_MS, SEGMENT_BYTES_MIN
 from workq.recovery.replay import replay
 from workq.server import logs
+from workq.server.clock import Clock
 from workq.server.compaction import Compaction
 from workq.server.notify import Notifier
 from workq.server.settings import Settings
@@ -40,16 +41,19 @@ class Storage:
     Args:
         engine: with the state as it was read.
         policy: of the log.
+        clock: the server's; by default one that starts with the wall clock.
 
     Attributes:
-        start_ms: the time with which the server's clock is to start; 0 for the wall clock's.
+        clock: the server's, which goes on from where time had come to.
         compaction: what keeps the log from growing, once it is open, if there is one.
     """
 
-    def __init__(self, engine: Engine, policy: Policy | None = None) -> None:
+    def __init__(
+        self, engine: Engine, policy: Policy | None = None, clock: Clock | None = None
+    ) -> None:
         self.engine = engine
         self.policy = policy or Policy()
-        self.start_ms = 0
+        self.clock = clock or Clock()
         self._worker: ThreadWorker | None = None
         self._beside: ThreadWorker | None = None
         self.compaction: Compaction | None = None
@@ -92,7 +96,7 @@ class DirectoryStorage(Storage):
         segment_bytes: how long a segment becomes.
         clean_int_ms: how often to look whether the log can be made smaller.
         snapshot: where the log began; None for its beginning.
-        start_ms: see `Storage`.
+        clock: see `Storage`.
     """
 
     def __init__(
@@ -105,15 +109,14 @@ class DirectoryStorage(Storage):
         segment_bytes: int,
         clean_int_ms: int,
         snapshot: Snapshot | None,
-        start_ms: int,
+        clock: Clock,
     ) -> None:
-        super().__init__(engine, policy)
+        super().__init__(engine, policy, clock)
         self._disk = disk
         self._end = end
         self._segment_bytes = segment_bytes
         self._clean_int_ms = clean_int_ms
         self._snapshot = snapshot
-        self.start_ms = start_ms
 
     def open(self, reports: Reports, time_ms: int) -> Log:
         """Begin a new epoch, which waits for the disk.
@@ -182,7 +185,7 @@ def _read(settings: Settings, disk: Disk, notifier: Notifier) -> DirectoryStorag
     progress = _Progress(disk.path, reading, notifier)
     count = replay(reading, engine, progress.step)
     progress.end()
-    start_ms = _start_ms(disk.path, engine, settings.accept_clock)
+    clock = _clock(disk.path, engine, settings.accept_clock)
     _tell_tail(disk.path, reading)
     end = settle(disk, reading)
     if reading.snapshot is not None:
@@ -209,7 +212,7 @@ def _read(settings: Settings, disk: Disk, notifier: Notifier) -> DirectoryStorag
         segment_bytes=_segment_bytes(settings),
         clean_int_ms=settings.cmdlog_clean_int_ms,
         snapshot=reading.snapshot,
-        start_ms=start_ms,
+        clock=clock,
     )
 
 
@@ -228,26 +231,25 @@ def _segment_bytes(settings: Settings) -> int:
     return SEGMENT_BYTES_MIN
 
 
-def _start_ms(path: str, engine: Engine, accepted: bool) -> int:
-    """The time to go on with: that of the last frame, and what has passed by the wall clock since.
+def _clock(path: str, engine: Engine, accepted: bool) -> Clock:
+    """The clock that goes on from the time of the last frame, with what has passed by the wall
+    clock since.
 
     Deadlines are points in this time, which never steps. It may be far from what the wall clock
     shows, if that was wrong when the log was begun; taking the wall clock's instead would end
-    leases and lives early, or prolong them. 0 for a log that is just begun.
+    leases and lives early, or prolong them.
 
     Raises:
         DirectoryError: by the wall clock the log ends in the future.
     """
-    if not engine.now_ms:
-        return 0
-    passed_ms = time.time_ns() // 1_000_000 - (engine.now_ms + engine.offset_ms)
-    if passed_ms < -CLOCK_BEHIND_MS_MAX and not accepted:
+    behind_ms = engine.now_ms + engine.offset_ms - time.time_ns() // 1_000_000
+    if behind_ms > CLOCK_BEHIND_MS_MAX and not accepted:
         raise DirectoryError(
             path,
-            f"its last entry is {-passed_ms // 60_000} minutes ahead of this machine's clock: set "
+            f"its last entry is {behind_ms // 60_000} minutes ahead of this machine's clock: set "
             "the clock right, or start with --accept-clock to go on from the later time",
         )
-    return engine.now_ms + max(passed_ms, 0)
+    return Clock(engine.offset_ms, engine.now_ms)
 
 
 def _tell_tail(path: str, reading: Reading) -> None:
