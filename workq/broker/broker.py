@@ -132,7 +132,7 @@ class Broker:
 
     def eof(self, session: Session) -> None:
         """The client will send no more: from now on each of its waits is 0."""
-        session.eof = True
+        session.eof = session.careful = True
         self._serving.withdraw(session)
         self._agenda.run_later(session)
 
@@ -281,9 +281,11 @@ class Broker:
         """Execute a session's requests, as many as one turn may; return how many they count."""
         cost = 0
         may = True
-        if session.careful:
+        careful = session.careful
+        if careful:
             waiter = session.waiter
             if waiter is not None:
+                waiter.plain = False
                 cost = self._serve_waiter(session, waiter)
             may = session.waiter is None and not session.ending and not session.stalled
         before = self._requests
@@ -291,8 +293,12 @@ class Broker:
             self._asking = session
             cost += self._execute(session)
         if session.careful or session.reader.unfinished:
-            self._after(session, heard=self._requests > before)
-        elif session.replies and not session.spoken:
+            waiter = session.waiter
+            if careful or waiter is None or not session.reader.empty:
+                self._after(session, heard=self._requests > before)
+                return cost
+            waiter.plain = True
+        if session.replies and not session.spoken:
             session.spoken = True
             self._agenda.spoken.append(session)
         return cost

@@ -15,6 +15,7 @@ from workq.broker.waiting import Waiter, Waiting
 from workq.commands.base import JobWait, ResultWait, Wait, finished, leased
 from workq.engine.engine import Engine
 from workq.engine.job import GONE, LEASED, Job
+from workq.engine.queue import Queue
 from workq.limits import (
     ANSWERS_PER_TURN_MAX,
     CASCADES_PER_TURN_MAX,
@@ -87,7 +88,7 @@ class Serving:
             woken, engine.woken = engine.woken, []
             for queue in woken:
                 queue.woken = False
-                self._serve_line(queue.name)
+                self._serve_line(queue)
 
     def _tell(self, job: Job) -> None:
         """See to it that those who wait for a job's result hear what became of it."""
@@ -118,16 +119,16 @@ class Serving:
                 self._bytes_left -= len(waiter.told)
                 self.answer(waiter, waiter.told)
 
-    def _serve_line(self, name: bytes) -> None:
+    def _serve_line(self, queue: Queue[Job]) -> None:
         """Hand out what is ready in a queue to those who wait for it."""
-        while (first := self._waiting.first(name)) is not None:
-            job = self._engine.head(name)
-            if job is None:
-                return
+        ready = queue.ready
+        while ready.size and (first := self._waiting.first(queue.name)) is not None:
             if self._bytes_left <= 0:
                 self._engine.behind = True  # so nobody overtakes; the next turn goes on
-                self._engine.wake(job.queue)
+                self._engine.wake(queue)
                 return
+            job = ready.first()
+            assert job is not None
             waiter = first[0]
             reply = self.hand_out(waiter.session, job)
             self._bytes_left -= len(reply)
@@ -163,7 +164,10 @@ class Serving:
         session = waiter.session
         session.replies.append(reply)
         self._agenda.speak(session)
-        self._agenda.run_later(session)
+        if waiter.plain and session.reader.empty and not (session.runnable or session.stalled):
+            session.careful = False
+        else:
+            self._agenda.run_later(session)
 
     def end_waits(self) -> None:
         """End the waits whose time is over, as many as one turn may."""

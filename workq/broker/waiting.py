@@ -26,9 +26,11 @@ class Waiter(Timer):
         told: the reply that tells what became of its job, while it is on its way; else empty.
         in_line: whether it stands in the lines of its names.
         over: whether the wait of a caller is over, who waits on for the end of a lease.
+        plain: whether its session is `careful` for nothing but this wait: so it was when the wait
+            began, and nothing has happened to it since.
     """
 
-    __slots__ = ("in_line", "over", "session", "told", "wait")
+    __slots__ = ("in_line", "over", "plain", "session", "told", "wait")
 
     def __init__(self, session: Session, wait: Wait, until_ms: int) -> None:
         super().__init__(until_ms)
@@ -37,6 +39,7 @@ class Waiter(Timer):
         self.told = b""
         self.in_line = False
         self.over = False
+        self.plain = False
 
 
 class Waiting:

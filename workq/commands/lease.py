@@ -19,14 +19,12 @@ def execute(desk: Desk, arguments: Arguments) -> Reply:
     engine = desk.engine
     names = wait.names
     job = engine.head(names[0]) if len(names) == 1 else engine.choose(names)
+    if job is None and wait.wait_ms:
+        return desk.room.refuses_wait(len(names)) or wait  # its place in line makes a name known
     if job is None or len(names) > 1:  # a single queue with a job is known anyway
         for name in names:
             desk.names.mention(name)
-    if job is not None:
-        return desk.hand_out(job)
-    if not wait.wait_ms:
-        return replies.TIMEOUT
-    return desk.room.refuses_wait(len(names)) or wait
+    return replies.TIMEOUT if job is None else desk.hand_out(job)
 
 
 COMMAND = Command(
