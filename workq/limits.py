@@ -54,44 +54,45 @@ LISTED_BYTES_MAX = 1024 * 1024
 DEADLINE_MS_MAX = 2**53
 
 # --- a turn of the server -------------------------------------------------------------------
+#
+# What comes while a turn is on waits for its end: so a turn is short when there is more to do than
+# it may. Its measure is the usual request of three to four microseconds; looking at all sockets
+# once more, and the turn itself, cost about as much as ten of them.
 
-#: What one connection may have done in one turn before the others get theirs.
+#: What all connections together may have done in one turn: a third of a millisecond.
+REQUESTS_PER_TURN_MAX = 100
+
+#: What one connection may have done in one turn before the others get theirs; and among many
+#: connections: fewer would be a write for each few replies.
 REQUESTS_PER_SESSION_AND_TURN_MAX = 64
-
-#: The same among many connections: fewer would be a write for each few replies.
 REQUESTS_PER_SESSION_AND_TURN_MIN = 16
 
 #: What a request that is refused for its form costs, in usual requests: it is read the long way.
 REFUSAL_COST = 2
-REQUEST_BYTES_PER_TURN_MAX = 256 * 1024
 
-#: What all connections together may have done in one turn: 2 to 3 ms of work.
-REQUESTS_PER_TURN_MAX = 300
+#: How many bytes of a block cost as much as a request: they are copied several times, by the kernel
+#: too. And how many of a wait's names.
+BLOCK_BYTES_LIKE_A_REQUEST = 4096
+NAMES_LIKE_A_REQUEST = 4
 
 #: Turns after the last connection has gone: enough for a hundred thousand of them.
-LAST_TURNS_MAX = 1000
+LAST_TURNS_MAX = 10_000
 
-#: Deadlines fired in one turn, of all kinds together: 2 to 4 ms of work. And timers moved to a
+#: Deadlines fired in one turn, of all kinds together: half a millisecond. And timers moved to a
 #: finer level of their calendars: about as long.
-DEADLINES_PER_TURN_MAX = 500
-CASCADES_PER_TURN_MAX = 4000
+DEADLINES_PER_TURN_MAX = 100
+CASCADES_PER_TURN_MAX = 1000
 
-#: Waiters for results that are answered in one turn: a job may have as many as there are clients.
-ANSWERS_PER_TURN_MAX = 200
+#: Answers to those who waited, in one turn, in usual requests: a result may be waited for by as
+#: many as there are clients, and as many waits may end at once.
+ANSWERS_PER_TURN_MAX = 100
 
 #: Names of queues that come and go, taken in per turn: more than the requests and deadlines of a
-#: turn can make come and go, or who looks at whole queues would wait for as long as many do. And
-#: how many of a wait's names cost as much as a request.
-NAMES_PER_TURN_MAX = 1000
-NAMES_LIKE_A_REQUEST = 16
+#: turn can make come and go, or who looks at whole queues would wait for as long as many do.
+NAMES_PER_TURN_MAX = 400
 
 #: A turn that takes longer is counted: everybody has waited for it.
 LONG_TURN_MS = 10
-
-#: Payloads and results in the records of one turn: what one commit writes at once. And in its
-#: replies: what is copied into the kernel at once.
-RECORD_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
-REPLY_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
 
 # --- connections ----------------------------------------------------------------------------
 

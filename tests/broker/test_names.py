@@ -256,5 +256,5 @@ def test_names_that_come_and_go_are_taken_in_as_fast():
                 client.put(add(number, f"n{number}", options="1 100"))
         rig.now_ms += 5
         rig.turn()
-    assert rig.engine.evicted > 5000
+    assert rig.engine.evicted > 500
     assert rig.broker.names.pending == 0

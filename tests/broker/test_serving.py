@@ -3,7 +3,7 @@
 import pytest
 
 from tests.broker.harness import Client, Rig, add, complete, job_id, result, run, told
-from workq.limits import ANSWERS_PER_TURN_MAX, REPLY_BYTES_PER_TURN_MAX
+from workq.limits import ANSWERS_PER_TURN_MAX, BLOCK_BYTES_LIKE_A_REQUEST
 
 TIMEOUT = "-TIMEOUT\r\n"
 
@@ -129,8 +129,8 @@ def test_a_large_result_is_told_to_few_in_a_turn():
     worker.say("lease q 0\r\n")
     worker.put(complete(1, large))
     counts = portions(rig, clients, result(1, large))
-    most = REPLY_BYTES_PER_TURN_MAX // len(large)
-    assert max(counts) <= most
+    assert len(large) // BLOCK_BYTES_LIKE_A_REQUEST > ANSWERS_PER_TURN_MAX
+    assert max(counts) == 1
     assert sum(counts) == 21
     assert rig.engine.size == 0
 
@@ -174,7 +174,7 @@ def test_large_jobs_that_come_at_once_are_handed_out_in_portions_and_in_order():
         if not turn:
             late.put("lease q 0\r\n")
         now = [client for client in waiting if client.take()]
-        assert len(now) <= REPLY_BYTES_PER_TURN_MAX // len(large) + 1
+        assert len(now) <= 1
         order += now
         if len(order) == len(waiting):
             break

@@ -91,10 +91,10 @@ def test_as_much_as_may_be_is_kept_for_ever():
 
 
 def test_at_more_who_has_not_caught_up_for_longest_is_cut_off():
-    """And no more of them than it needs."""
-    untaken, connections = keeping(260, UNTAKEN_BYTES_MAX // 256)
-    assert [connection.aborted for connection in connections] == [True] * 4 + [False] * 256
-    assert (untaken.cut, untaken.kept_bytes) == (4, UNTAKEN_BYTES_MAX)
+    """Until an eighth is free, or everybody would be looked at again with every reply."""
+    untaken, connections = keeping(257, UNTAKEN_BYTES_MAX // 256)
+    assert [connection.aborted for connection in connections] == [True] * 33 + [False] * 224
+    assert (untaken.cut, untaken.kept_bytes) == (33, UNTAKEN_BYTES_MAX * 7 // 8)
 
 
 def test_nobody_is_cut_off_for_what_was_taken_meanwhile():

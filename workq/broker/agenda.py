@@ -1,27 +1,72 @@
-"""Which sessions have something to do: requests to be executed, replies to be sent."""
+"""Which sessions have something to do: requests to be executed, replies to be sent.
+
+While a turn has room for all, sessions are served in the order in which their requests came. When
+it has not, start-time fair queueing decides (Goyal, Vin and Cheng, 1996): each session has a tag,
+which rises with all that is done for it, and the lowest is served first. The virtual time is the
+tag that is being served. Who has asked for little lately begins a little before it, and so comes
+before all who have asked for much, however many they are; but no more than a little, so silence
+cannot be saved up. It costs a heap entry for each session and turn, and next to nothing while
+nobody has to wait.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Final
+
 from workq.broker.session import Session
+from workq.limits import REQUESTS_PER_SESSION_AND_TURN_MAX
+
+#: How far a session that asks for little is before the others: what it may have in one turn.
+HEAD_START: Final = REQUESTS_PER_SESSION_AND_TURN_MAX
 
 
 class Agenda:
-    """Two lists of sessions, each session at most once in each.
+    """Lists of sessions, each session at most once in one of the first two, and in the third.
 
     Attributes:
-        runnable: those to be served in the next turn, in the order in which their turn came.
+        fresh: those to be served in the next turn, in the order in which they came.
+        late: those for which the last turns had no room: a heap of tag, number and session.
         spoken: those that have replies or an end to be released at the end of this turn.
+        now: the virtual time; the tag of a new session.
     """
 
     def __init__(self) -> None:
-        self.runnable: list[Session] = []
+        self.fresh: list[Session] = []
+        self.late: list[tuple[int, int, Session]] = []
         self.spoken: list[Session] = []
+        self.now = 0
+        self._numbers = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anybody to be served."""
+        return bool(self.fresh or self.late)
 
     def run_later(self, session: Session) -> None:
         """Serve a session in the next turn."""
         if not session.runnable:
             session.runnable = True
-            self.runnable.append(session)
+            self.fresh.append(session)
+
+    def put_off(self, sessions: Iterable[Session]) -> None:
+        """Let sessions wait for their turn, in the order of their tags."""
+        for session in sessions:
+            session.tag = tag = max(session.tag, self.now - HEAD_START)
+            self._numbers += 1
+            heappush(self.late, (tag, self._numbers, session))
+
+    def next(self) -> Session:
+        """The session whose turn it is, of those that were put off."""
+        tag, _, session = heappop(self.late)
+        self.now = max(self.now, tag)
+        return session
+
+    def forgive(self, cost: int) -> None:
+        """Nobody waits. What was done for all together, each session having been charged its part,
+        was taken from nobody: the virtual time passes them all."""
+        self.now += cost
 
     def speak(self, session: Session) -> None:
         """Release what a session has to say at the end of this turn."""

@@ -6,7 +6,7 @@ one commit, which `turn` returns. The ring hands it to the log, tells how far th
 (`appended`, `safe`), and does what `release` gives it: those replies may leave.
 
 A turn is bounded, so that no client's work makes the others wait; the rest of it is done in the
-next. Nobody is overtaken: sessions take turns in the order in which their requests came.
+next. When there is more to do than a turn may, who has asked for little comes first (`agenda`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,12 @@ from workq.engine.engine import Engine
 from workq.engine.job import Job
 from workq.engine.transitions import Transition
 from workq.limits import (
+    BLOCK_BYTES_LIKE_A_REQUEST,
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
-    NAMES_LIKE_A_REQUEST,
     NAMES_PER_TURN_MAX,
-    RECORD_BYTES_PER_TURN_MAX,
     REFUSAL_COST,
     REFUSED_LINGERING_MAX,
-    REPLY_BYTES_PER_TURN_MAX,
-    REQUEST_BYTES_PER_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
@@ -89,7 +86,6 @@ class Broker:
         self._refused_open = 0
         self._cut = {replies.TOO_MUCH_INPUT: 0, replies.OUT_OF_MEMORY: 0}
         self._share = REQUESTS_PER_SESSION_AND_TURN_MAX
-        self._reply_bytes = 0  # made by requests in this turn
         self._resumed: list[Session] = []
 
     # --- what the ring tells ------------------------------------------------------------------
@@ -97,6 +93,7 @@ class Broker:
     def open(self) -> Session:
         """A client has connected. One too many is told so and is served nothing."""
         session = Session(self._table, self._bounds.line_bytes_max)
+        session.tag = self._agenda.now
         if self._closing.begun:
             self._turn_away(session, replies.SHUTTING_DOWN)
         elif 0 < self._bounds.connections_max <= len(self._sessions):
@@ -127,7 +124,7 @@ class Broker:
             session.careful = True
             return not session.paused
         session.runnable = True
-        self._agenda.runnable.append(session)
+        self._agenda.fresh.append(session)
         return True
 
     def eof(self, session: Session) -> None:
@@ -234,51 +231,59 @@ class Broker:
     @property
     def busy(self) -> bool:
         """Whether sessions have something to do in the next turn."""
-        return bool(self._agenda.runnable)
+        return self._agenda.busy
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
         if self._gate.full:
             return self.engine.next_ms()  # all else waits for the log
-        if self._agenda.runnable or self.names.pending or self._serving.telling:
+        if self._agenda.busy or self.names.pending or self._serving.telling:
             return self.engine.now_ms
         return min(self.engine.next_ms(), self._waiting.soonest_ms, self._patience.soonest_ms)
 
     def _serve_sessions(self) -> None:
-        sessions = self._agenda.runnable
-        self._agenda.runnable = []
+        agenda = self._agenda
+        fresh = agenda.fresh
+        agenda.fresh = []
         left = REQUESTS_PER_TURN_MAX
         # Among many none gets much at once, or who has one request waits for all of theirs.
         self._share = max(
             REQUESTS_PER_SESSION_AND_TURN_MIN,
-            min(REQUESTS_PER_SESSION_AND_TURN_MAX, left // (len(sessions) or 1)),
+            min(REQUESTS_PER_SESSION_AND_TURN_MAX, left // (len(fresh) + len(agenda.late) or 1)),
         )
-        engine = self.engine
-        self._reply_bytes = 0
-        for index, session in enumerate(sessions):
-            if (
-                left <= 0
-                or engine.commit_bytes >= RECORD_BYTES_PER_TURN_MAX
-                or self._reply_bytes >= REPLY_BYTES_PER_TURN_MAX
-            ):
-                self._agenda.runnable = sessions[index:] + self._agenda.runnable
+        if agenda.late:
+            agenda.put_off(fresh)
+            while left > 0 and agenda.late:
+                session = agenda.next()
+                cost = self._serve(session)
+                session.tag += cost
+                left -= cost
+            return
+        for index, session in enumerate(fresh):
+            if left <= 0:
+                agenda.put_off(fresh[index:])
                 return
-            session.runnable = False
-            left -= self._serve(session) or 1
+            cost = self._serve(session)
+            session.tag += cost
+            left -= cost
+        agenda.forgive(REQUESTS_PER_TURN_MAX - left)
 
     def _bury_lost(self) -> None:
         """While the log does not come on, let go of clients that are gone: nothing they asked was
         acknowledged, and those who come back again and again must not fill memory."""
-        sessions = self._agenda.runnable
-        self._agenda.runnable = [session for session in sessions if not session.lost]
+        agenda = self._agenda
+        sessions, agenda.fresh = agenda.fresh, []
+        while agenda.late:
+            sessions.append(agenda.next())
+        agenda.put_off(session for session in sessions if not session.lost)
         for session in sessions:
             if session.lost:
-                session.runnable = False
                 session.reader.finish()
                 self._serve(session)
 
     def _serve(self, session: Session) -> int:
         """Execute a session's requests, as many as one turn may; return how many they count."""
+        session.runnable = False
         cost = 0
         may = True
         careful = session.careful
@@ -306,12 +311,12 @@ class Broker:
     def _serve_waiter(self, session: Session, waiter: Waiter) -> int:
         """End the wait of a client that is gone; let one that takes jobs again stand in line.
         Return what that costs, in usual requests."""
+        cost = waiter.cost
         if session.eof or self._closing.begun:
             self._serving.cut_wait(waiter)
         elif isinstance(waiter.wait, JobWait) and not waiter.in_line and not session.stalled:
             self._serving.rejoin(waiter, waiter.wait)
-        names = len(waiter.wait.names) if isinstance(waiter.wait, JobWait) else 0
-        return 1 + names // NAMES_LIKE_A_REQUEST
+        return cost
 
     def _execute(self, session: Session) -> int:
         """Execute requests of a session for which nothing speaks against it.
@@ -324,8 +329,7 @@ class Broker:
         reader = session.reader
         next_request = reader.next
         said = session.replies
-        said_bytes = before_bytes = session.unsent_bytes
-        stop_at = reader.at + REQUEST_BYTES_PER_TURN_MAX
+        said_bytes = session.unsent_bytes
         draining = self._closing.begun
         requests = 0
         left = self._share
@@ -334,7 +338,7 @@ class Broker:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = session.careful = True
                 break
-            if left <= 0 or reader.at >= stop_at:
+            if left <= 0:
                 self._agenda.run_later(session)
                 break
             if item is None:
@@ -355,7 +359,7 @@ class Broker:
                 if session.ending:
                     break
                 continue
-            left -= command.cost
+            left -= command.cost or command.weigh(arguments)
             if command.overall:
                 if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
                     requests -= 1
@@ -370,7 +374,10 @@ class Broker:
             reply = command.execute(self, arguments)
             if isinstance(reply, bytes):
                 said.append(reply)
-                said_bytes += len(reply)
+                size = len(reply)
+                said_bytes += size
+                if size >= BLOCK_BYTES_LIKE_A_REQUEST:
+                    left -= size // BLOCK_BYTES_LIKE_A_REQUEST
             else:
                 self._serving.wait(session, reply, draining)
             if engine.changed or engine.woken:
@@ -380,7 +387,6 @@ class Broker:
             if reader.empty and not session.eof:
                 break  # what `next` would say too, and later
         self._requests += requests
-        self._reply_bytes += said_bytes - before_bytes
         return self._share - left
 
     def _after(self, session: Session, heard: bool) -> None:

@@ -74,7 +74,8 @@ class KnownNames:
 
     def _place(self, name: bytes) -> None:
         """Put a name where it belongs now."""
-        if name not in self._order:
+        idle = name in self._idle
+        if not idle and name not in self._order:
             self._order.add(name)
         if name in self._engine.queues or name in self._waiting.lines:
             self._idle.pop(name, None)

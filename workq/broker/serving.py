@@ -18,9 +18,8 @@ from workq.engine.job import GONE, LEASED, Job
 from workq.engine.queue import Queue
 from workq.limits import (
     ANSWERS_PER_TURN_MAX,
+    BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
-    DEADLINES_PER_TURN_MAX,
-    REPLY_BYTES_PER_TURN_MAX,
 )
 from workq.wire import replies
 
@@ -39,8 +38,7 @@ class Serving:
         self._waiting = waiting
         self._agenda = agenda
         self._telling: deque[Waiter] = deque()
-        self._answers_left = 0
-        self._bytes_left = 0
+        self._left = 0
 
     def wait(self, session: Session, wait: Wait, hasty: bool) -> None:
         """Let the request of a session wait; one that may not wait is answered at once.
@@ -65,8 +63,7 @@ class Serving:
 
     def begin_turn(self) -> None:
         """Go on telling what the turn before had no room for; serve whom time has given a job."""
-        self._answers_left = ANSWERS_PER_TURN_MAX
-        self._bytes_left = REPLY_BYTES_PER_TURN_MAX
+        self._left = ANSWERS_PER_TURN_MAX
         self._tell_on()
         if self._engine.changed or self._engine.woken:
             self.settle()
@@ -75,8 +72,8 @@ class Serving:
         """Serve those whose job has changed or come, until nothing changes any more.
 
         While the engine is behind, nobody is handed a job: the head of a queue may be overdue
-        itself, and one that should be before it may be unfired. When a turn has handed out as many
-        bytes as it may, the engine counts as behind too, so that nobody overtakes who waits.
+        itself, and one that should be before it may be unfired. When a turn has handed out as much
+        as it may, the engine counts as behind too, so that nobody overtakes who waits.
         """
         engine = self._engine
         while engine.changed or (engine.woken and not engine.behind):
@@ -112,27 +109,23 @@ class Serving:
 
     def _tell_on(self) -> None:
         """Tell results, in the order in which they came, as many as one turn may."""
-        while self._telling and self._answers_left > 0 and self._bytes_left > 0:
+        while self._telling and self._left > 0:
             waiter = self._telling.popleft()
             if waiter.session.waiter is waiter:
-                self._answers_left -= 1
-                self._bytes_left -= len(waiter.told)
                 self.answer(waiter, waiter.told)
 
     def _serve_line(self, queue: Queue[Job]) -> None:
         """Hand out what is ready in a queue to those who wait for it."""
         ready = queue.ready
         while ready.size and (first := self._waiting.first(queue.name)) is not None:
-            if self._bytes_left <= 0:
+            if self._left <= 0:
                 self._engine.behind = True  # so nobody overtakes; the next turn goes on
                 self._engine.wake(queue)
                 return
             job = ready.first()
             assert job is not None
             waiter = first[0]
-            reply = self.hand_out(waiter.session, job)
-            self._bytes_left -= len(reply)
-            self.answer(waiter, reply)
+            self.answer(waiter, self.hand_out(waiter.session, job))
 
     def withdraw(self, session: Session) -> None:
         """A client cannot take a job any more, or not now: hand it none."""
@@ -160,6 +153,7 @@ class Serving:
 
     def answer(self, waiter: Waiter, reply: bytes) -> None:
         """Answer a request that has waited; what is behind it can go on."""
+        self._left -= waiter.cost + len(reply) // BLOCK_BYTES_LIKE_A_REQUEST
         self._waiting.remove(waiter)
         session = waiter.session
         session.replies.append(reply)
@@ -173,7 +167,7 @@ class Serving:
         """End the waits whose time is over, as many as one turn may."""
         now_ms = self._engine.now_ms
         self._waiting.cascade(now_ms, CASCADES_PER_TURN_MAX)
-        for _ in range(DEADLINES_PER_TURN_MAX):
+        while self._left > 0:
             waiter = self._waiting.ended(now_ms)
             if waiter is None:
                 break

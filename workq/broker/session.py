@@ -46,7 +46,9 @@ class Session(Timer):
         half_sent: whether it is timed because a request has come in part.
         input_bytes: what `Patience` has counted of its input.
         paused: whether it is not read from.
-        runnable, spoken: whether it stands in the broker's list of that name.
+        runnable: whether it is to be served.
+        spoken: whether it stands in the agenda's list of that name.
+        tag: how much was done for it, in the virtual time of `Agenda`.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Session(Timer):
         "serving",
         "spoken",
         "stalled",
+        "tag",
         "undelivered",
         "unsent_bytes",
         "waiter",
@@ -100,6 +103,7 @@ class Session(Timer):
         self.refused = False
         self.runnable = False
         self.spoken = False
+        self.tag = 0
 
     def end(self, how: int, reply: bytes = b"") -> None:
         """End the session after a last reply; what else was received is thrown away.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from workq.commands.base import JobWait, ResultWait, Wait
 from workq.engine.calendar import Calendar, Timer
+from workq.limits import NAMES_LIKE_A_REQUEST
 
 if TYPE_CHECKING:
     from workq.broker.session import Session
@@ -40,6 +41,12 @@ class Waiter(Timer):
         self.in_line = False
         self.over = False
         self.plain = False
+
+    @property
+    def cost(self) -> int:
+        """What it costs to let it wait, or to let it go, in usual requests."""
+        wait = self.wait
+        return 1 if isinstance(wait, ResultWait) else 1 + len(wait.names) // NAMES_LIKE_A_REQUEST
 
 
 class Waiting:

@@ -195,6 +195,10 @@ def finished(job: Job) -> bytes:
 Execute: TypeAlias = Callable[[Desk, Any], Reply]
 
 
+def _no_cost(_: Arguments) -> int:
+    return 0
+
+
 class Command(Grammar):
     """One command.
 
@@ -207,7 +211,8 @@ class Command(Grammar):
             have come are not all fired.
         naming: whether it looks at the names of queues, so that it must wait while too many that
             came and went are not taken in.
-        cost: how much it does, in usual requests; a turn may do so many (limits.py).
+        cost: how much it does, in usual requests; a turn may do so many (limits.py). Or a function
+            that tells it from the arguments.
         closing: whether it is still served while the server shuts down.
     """
 
@@ -228,7 +233,7 @@ class Command(Grammar):
         overall: bool = False,
         naming: bool = False,
         closing: bool = False,
-        cost: int = 1,
+        cost: int | Callable[[Arguments], int] = 1,
     ) -> None:
         super().__init__(
             name,
@@ -246,4 +251,5 @@ class Command(Grammar):
         self.overall = overall
         self.naming = naming
         self.closing = closing
-        self.cost = cost
+        #: 0 where `weigh` tells it.
+        self.cost, self.weigh = (cost, _no_cost) if isinstance(cost, int) else (0, cost)

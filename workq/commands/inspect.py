@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from workq.commands.base import Command, Desk
 from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
@@ -90,7 +90,7 @@ def _listing(command: str, of: Callable[[Queue[Job]], Order[Job]], summary: str)
         command,
         (QUEUE_NAME, OFFSET, LIMIT),
         execute=execute,
-        cost=64,
+        cost=lambda arguments: 4 + 2 * cast(int, arguments[2]),
         summary=summary,
         details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
         overall=True,
@@ -157,7 +157,7 @@ COMMANDS = (
         "inspect queues",
         (OFFSET, LIMIT),
         execute=_queues,
-        cost=32,
+        cost=lambda arguments: 4 + cast(int, arguments[1]) // 2,
         summary="show the queues in the order of their names",
         details="+OK <n>, then n queues as in inspect queue.",
         overall=True,

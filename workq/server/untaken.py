@@ -52,8 +52,11 @@ class Untaken:
     def _cut(self) -> None:
         for connection in self.connections:
             self._weigh(connection)  # it may have taken something meanwhile
+        if self.kept_bytes <= UNTAKEN_BYTES_MAX:
+            return
+        # A little more than needed: else all would be looked at again with every reply.
         for connection in list(self.connections):
-            if self.kept_bytes <= UNTAKEN_BYTES_MAX:
+            if self.kept_bytes <= UNTAKEN_BYTES_MAX - UNTAKEN_BYTES_MAX // 8:
                 break
             self.cut += 1
             self.end(connection)

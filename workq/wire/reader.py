@@ -28,7 +28,9 @@ _CR: Final = 13
 
 #: So many bytes of a line that is not known cost as much as a usual request: names to look at,
 #: words to cut.
-EFFORT_BYTES: Final = 64
+EFFORT_BYTES: Final = 16
+
+_BLOCK_BYTES: Final = limits.BLOCK_BYTES_LIKE_A_REQUEST
 
 
 class Reader(Generic[Command]):
@@ -39,8 +41,8 @@ class Reader(Generic[Command]):
         line_bytes_max: how long a line with its end may be; 0 for `LINE_BYTES_MAX`.
 
     Attributes:
-        effort: what the lines that were not known have cost, in usual requests, since the
-            broker last looked and set it to 0.
+        effort: what lines that were not known and large blocks have cost, in usual requests,
+            since the broker last looked and set it to 0.
         unfinished: whether the last call of `next` left something that is not a whole request.
         at: how much of the piece that is being cut has been made into requests.
         empty: whether all that has come was made into requests.
@@ -142,6 +144,8 @@ class Reader(Generic[Command]):
                     elif data[stop + size : stop + size + 2] == b"\r\n":
                         request = (job_id, values, data[stop : stop + size])
                         stop += size + 2
+                        if size >= _BLOCK_BYTES:
+                            self.effort += size // _BLOCK_BYTES
                         if self._amid:
                             self._want = 0
                             self._amid = False
@@ -278,12 +282,14 @@ class Reader(Generic[Command]):
         else:
             return self._give_up(command.block_error or b"")
         self._want = 0
+        self.effort += size // _BLOCK_BYTES
         return command, (*arguments, data[start:stop])
 
     def _skip_block(self) -> tuple[Command | None, Any] | None:
         """Throw away what has come of a refused block; at its end, look at its end."""
         have = len(self._data) - self.at
         step = min(have, self._skip)
+        self.effort += step // _BLOCK_BYTES
         self.at += step
         self._skip -= step
         if self._skip:
