@@ -57,6 +57,7 @@ class Inline:
         self.complaint = ""
         self.damaged = False
         self.ended = False
+        self.pid = 4711
 
     def run(self):
         """Compact."""
@@ -555,6 +556,76 @@ def test_the_end_of_the_server_ends_the_run_and_waits_for_that(told):
     play(body)
     assert [message for message, _ in told()] == ["compacting the command log"]
     assert not any(".snap" in name for name in life.disk.names())
+
+
+# --- while nothing is compacted, and while it takes long ------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sealed", "written", "next", "snapshot"])
+def test_a_file_that_was_removed_or_renamed_is_the_end(kind, monkeypatch):
+    """Nobody reads it before the next start, which it would refuse."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        await beside.done()
+        churn(life, 1)
+        log = life.opened.log
+        names = {"sealed": 0, "written": 1, "next": 2}
+        name = f"{life.number - 1:09d}.snap"
+        if kind != "snapshot":
+            name = log.names()[names[kind]]
+        for _ in range(3):
+            beside.worker.run()
+            await asyncio.sleep(0.002)
+        assert not beside.reasons
+        life.disk.rename(name, "elsewhere")
+        while not beside.reasons:
+            beside.worker.run()
+            await asyncio.sleep(0)
+        assert f"/{name} was removed or renamed while the server ran" in beside.reasons[0]
+        assert "workq cmdlog repair" in beside.reasons[0]
+        await beside.compaction.end()
+
+    play(body)
+
+
+def test_many_segments_are_compacted_however_little_they_hold(monkeypatch):
+    """Each start leaves one, and a service manager may start a server all night."""
+    monkeypatch.setattr(module, "SEALED_SEGMENTS_MAX", 5)
+    life = Life()
+    for _ in range(5):
+        life.fill_segment()
+
+    async def body() -> None:
+        compaction = Beside(life).compaction
+        assert not compaction.is_due()
+        life.fill_segment()
+        assert compaction.is_due(pressing=True)
+        await compaction.end()
+
+    play(body)
+
+
+def test_a_compaction_that_takes_long_is_told_of_now_and_then(monkeypatch, told):
+    """Its process may stand still, and nobody would see why the log grows."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    monkeypatch.setattr(module, "COMPACTION_LONG_MS", 5)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        await until(lambda: len(told()) == 3)
+        message, fields = told()[-1]
+        assert message == "compacting the command log takes long, and it grows meanwhile"
+        assert fields["process"] == beside.runs[0].pid
+        await beside.done()
+        await beside.compaction.end()
+
+    play(body)
 
 
 # --- the process ----------------------------------------------------------------------------

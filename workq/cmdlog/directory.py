@@ -44,8 +44,8 @@ _Item: TypeAlias = tuple[int, int, int, bytes]
 _ADVICE: Final = "what was synced is safe: look after the disk, then start again"
 _ADVICE_FULL: Final = "what was synced is safe: make room on the disk, then start again"
 _ADVICE_REMOVED: Final = (
-    "what was in it is lost, though it was acknowledged, and what is in other files is safe: see "
-    "who removes files there, then start again"
+    "what was in it is lost, though it was acknowledged, and what is in files that are still there "
+    "is safe: see who removes files there, then start again"
 )
 _ADVICE_UNUSED: Final = (
     "nothing was in it, and what was synced is safe: see who removes files there, then start again"

@@ -13,7 +13,8 @@ was last time. L is estimated.
 
 Every `cmdlog-clean-int` it is looked whether a compaction is worth it although the promise is kept:
 when the sealed segments exceed L, or less than that by what the old snapshot has too much because
-jobs have gone. Either way two segments at least must be sealed: one says little.
+jobs have gone. Either way two segments at least must be sealed: one says little. A thousand are
+too many whatever they hold.
 
 Whatever goes wrong on the way leaves the log as it was: it is told, and tried again later. Only
 when the disk fails the lock holder's own steps, that is the end of the server, as with any other
@@ -41,15 +42,18 @@ from workq.cmdlog.snapshot import Snapshot, publish
 from workq.engine.state import State
 from workq.errors import CompactionError, CorruptionError
 from workq.limits import (
+    COMPACTION_LONG_MS,
     COMPACTION_LOOK_MS,
     COMPACTION_RETRY_MS_MAX,
     COMPLAINT_BYTES_MAX,
+    SEALED_SEGMENTS_MAX,
     SNAPSHOT_BYTES_MIN,
     SNAPSHOT_RECORD_BYTES,
 )
 from workq.recovery import compactor
 from workq.recovery.head import read_head
 from workq.server import logs
+from workq.server.presence import Presence
 
 _log = logs.get_logger("workq.server")
 
@@ -62,7 +66,14 @@ class SealedDamage(CompactionError):
 
 
 class Run(Protocol):
-    """One run of the compactor."""
+    """One run of the compactor.
+
+    Attributes:
+        pid: the number of its process, 0 before it is started.
+    """
+
+    @property
+    def pid(self) -> int: ...
 
     def run(self) -> None:
         """Write the snapshot; waits for it. Raises CompactionError, or SealedDamage."""
@@ -180,12 +191,16 @@ class Compaction:
         self._clean_int_ms = clean_int_ms
         self._failed = failed
         self._start: Callable[[int, int], Run] = start or partial(Child, disk.path)
+        self._presence = Presence(disk)
+        self._snapshot_number = 0  # 0 for none
         self._snapshot_bytes = 0
         self._growth_bytes = 0  # sealed while the last one went on
         self._record_bytes: float = SNAPSHOT_RECORD_BYTES
         if snapshot is not None:
             self._measure(snapshot)
         self._run: Run | None = None
+        self._looking = False  # for files
+        self._begun_ms = self._told_ms = 0  # when that was begun, and told of last
         self._idle = asyncio.Event()
         self._idle.set()
         self._ending = False
@@ -219,6 +234,8 @@ class Compaction:
         """Whether it is worth it; if `pressing`, only whether the promise is at stake."""
         if len(self._log.sealed) < 2:
             return False
+        if len(self._log.sealed) > SEALED_SEGMENTS_MAX:
+            return True
         live = self.live_bytes
         # Twice, for the next one may meet a busier machine. With more than a half it would never
         # rest when little is kept and much is written.
@@ -246,21 +263,55 @@ class Compaction:
         return self._loop.call_later(delay_ms / 1000, self._look)
 
     def _look(self) -> None:
-        """Begin if it is due."""
+        """Begin if it is due; else see that all files are there."""
         self._timer = self._look_later()
-        was_full, self._was_full = self._was_full, self._log.full
+        now_ms = time.monotonic_ns() // 1_000_000
         if self._run is not None:
-            return
+            self._tell_if_long(self._run, now_ms)
+        elif self._is_time(now_ms):
+            self._begin(now_ms)
+        elif not self._looking:
+            self._look_for_files()
+
+    def _is_time(self, now_ms: int) -> bool:
+        """Whether to begin now."""
+        was_full, self._was_full = self._was_full, self._log.full
         if self._failures and was_full and not self._was_full:
             self._failures = self._next_ms = 0  # it has room again, as the log has
-        now_ms = time.monotonic_ns() // 1_000_000
         regular = now_ms >= self._next_ms
         if regular:
             self._next_ms = now_ms + self._clean_int_ms
-        elif self._failures:
-            return
-        if self.is_due(pressing=not regular):
-            self._begin(now_ms)
+        return (regular or not self._failures) and self.is_due(pressing=not regular)
+
+    def _tell_if_long(self, run: Run, now_ms: int) -> None:
+        """Tell of a run that takes suspiciously long."""
+        if now_ms - self._told_ms >= COMPACTION_LONG_MS:
+            self._told_ms = now_ms
+            _log.warning(
+                "compacting the command log takes long, and it grows meanwhile",
+                process=run.pid,
+                minutes=(now_ms - self._begun_ms) // 60_000,
+                hint="if the process stands still, end it: it is begun again",
+            )
+
+    def _look_for_files(self) -> None:
+        """See that no file of the log has been removed by others."""
+        names = self._log.names()
+        if self._snapshot_number:
+            names.append(segment.snapshot_name(self._snapshot_number))
+        missing: list[str] = []
+
+        def ended(error: Exception | None) -> None:
+            self._looking = False
+            if error is None and missing[0] and not self._ending:
+                self._failed(
+                    f"{self._disk.path}/{missing[0]} was removed or renamed while the server ran, "
+                    "and a start without it would lose what was acknowledged: see who does that, "
+                    "put it back or mend the log with `workq cmdlog repair`, then start again"
+                )
+
+        self._looking = True
+        self._worker.submit(lambda: missing.append(self._presence.missing(names)), ended)
 
     def _begin(self, now_ms: int) -> None:
         last = self._log.sealed[-1]
@@ -268,6 +319,7 @@ class Compaction:
         before = self.disk_bytes
         _log.info("compacting the command log", bytes=before, segments=len(self._log.sealed))
         self._run = run = self._start(number, last.position)
+        self._begun_ms = self._told_ms = now_ms
         self._idle.clear()
         published: list[Snapshot] = []
 
@@ -285,11 +337,11 @@ class Compaction:
             if error is not None:
                 self._give_up(error, number)
             else:
-                self._finish(published[0], before, now_ms)
+                self._finish(published[0], before)
 
         self._worker.submit(step, ended)
 
-    def _finish(self, snapshot: Snapshot, before: int, begun_ms: int) -> None:
+    def _finish(self, snapshot: Snapshot, before: int) -> None:
         """Learn that a snapshot has replaced what it stands for."""
         self._failures = 0
         self._log.replaced(snapshot.number)
@@ -300,7 +352,7 @@ class Compaction:
             bytes_before=before,
             bytes_after=snapshot.size,
             records=snapshot.records,
-            took_ms=time.monotonic_ns() // 1_000_000 - begun_ms,
+            took_ms=time.monotonic_ns() // 1_000_000 - self._begun_ms,
         )
 
     def _give_up(self, error: Exception, number: int) -> None:
@@ -332,7 +384,7 @@ class Compaction:
     def _measure(self, snapshot: Snapshot) -> None:
         """Learn from a snapshot how much one takes."""
         head = read_head(self._disk.path, snapshot.number, snapshot.head)
-        self._snapshot_bytes = snapshot.size
+        self._snapshot_number, self._snapshot_bytes = snapshot.number, snapshot.size
         if snapshot.records >= _MEASURED_RECORDS_MIN:
             self._record_bytes = (snapshot.size - head.data_bytes) / snapshot.records
 
