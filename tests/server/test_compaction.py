@@ -29,11 +29,13 @@ from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.files import RealDisk
 from workq.cmdlog.scan import Reading
 from workq.cmdlog.segment import segment_name
+from workq.cmdlog.snapshot import SnapshotWriter, verify
 from workq.engine import dump
 from workq.engine.job import Options
 from workq.errors import CompactionError
 from workq.limits import SNAPSHOT_BYTES_MIN
 from workq.recovery.compact import compact
+from workq.recovery.head import read_head
 from workq.server import compaction as module
 from workq.server.compaction import Child, Compaction, SealedDamage
 from workq.server.notify import Notifier
@@ -499,9 +501,27 @@ def test_a_disk_that_fails_the_lock_holders_own_steps_is_the_end(call):
     assert dump.digest(read_back(life.disk)) == expected
 
 
-@pytest.mark.parametrize("fault", ["damaged", "gone", "full"])
+def rewritten(life: Life, number: int, position: int) -> None:
+    """Write the snapshot again, whole, but for another position; or, if that is the same, with
+    another digest in its head."""
+    whole = verify(life.disk, number, unfinished=True)
+    head = read_head("", number, whole.head)
+    if position == whole.position:
+        head = head._replace(digest=bytes(16))
+    bodies: list[tuple[int, bytes]] = []
+    verify(life.disk, number, True, lambda part: bodies.append((part.records, part.body)))
+    writer = SnapshotWriter(
+        life.disk, number, whole.mark, whole.epoch, position, whole.hash, 0, head.pack()
+    )
+    for records, body in bodies:
+        writer.part(records, body)
+    writer.end()
+
+
+@pytest.mark.parametrize("fault", ["damaged", "other", "older", "gone", "full"])
 def test_a_snapshot_that_cannot_be_published_is_no_harm(fault, told):
-    """It is not whole, or not there, or has no room: the old files stay, and it is tried again."""
+    """It is not whole, has other records than its head says, or stands for less, is not there, or
+    has no room: the old files stay, and it is tried again."""
     life = churned(4 * SNAPSHOT_BYTES_MIN)
     expected = dump.digest(life.engine)
 
@@ -520,6 +540,10 @@ def test_a_snapshot_that_cannot_be_published_is_no_harm(fault, told):
             name = f"{run.number:09d}.snap.tmp"
             if fault == "damaged":
                 life.disk.files[name].now[100] ^= 1
+            elif fault == "other":
+                rewritten(life, run.number, run.position)
+            elif fault == "older":
+                rewritten(life, run.number, run.position - 1)
             elif fault == "gone":
                 life.disk.remove(name)
             else:
@@ -742,8 +766,9 @@ def test_the_process_has_nothing_of_the_server(stuck):
     assert found == sorted(["/dev/null", "pipe", "pipe", stuck])
 
 
-def test_the_process_does_not_outlive_its_server(stuck):
-    """Though that was killed and could tell nobody."""
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_process_does_not_outlive_its_server(stopped, stuck):
+    """Though that was killed and could tell nobody; and though the process stands still."""
     program = (
         "import sys, threading\n"
         "from workq.server.compaction import Child\n"
@@ -760,6 +785,8 @@ def test_the_process_does_not_outlive_its_server(stuck):
         assert server.stdout is not None
         pid = int(server.stdout.readline())
         until_now(lambda: stuck in descriptors(pid))
+        if stopped:
+            os.kill(pid, signal.SIGSTOP)
         server.kill()
         server.wait()
     stat = Path(f"/proc/{pid}/stat")

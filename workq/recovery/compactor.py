@@ -5,8 +5,10 @@
 the system is to end first when memory runs out. It writes nothing but the `.tmp` of a snapshot.
 
 It lives no longer than its server: its standard input is a pipe that nobody else has, on which
-nothing ever comes but the end. The signals that stop a server go to all of its processes, so they
-are not heard here: the server sees to the end.
+nothing ever comes but the end; and where the system can, it kills it, for a process that stands
+still (SIGSTOP) sees no end, and would go on writing one day beside the next server's. The signals
+that stop a server go to all of its processes, so they are not heard here: the server sees to the
+end.
 
 When the code on disk has been replaced since the server was started, this is the newer one and
 might write what the server could not read: another version is refused.
@@ -14,6 +16,7 @@ might write what the server could not read: another version is refused.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
@@ -37,6 +40,9 @@ DAMAGED: Final = 4
 _NICENESS: Final = 19
 _OOM_SCORE: Final = b"1000"
 
+#: `PR_SET_PDEATHSIG`: the parent is the thread that started this.
+_SIGNAL_WHEN_PARENT_ENDS: Final = 1
+
 
 def main(arguments: Sequence[str]) -> int:
     """Compact a log.
@@ -49,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         The exit status: one of those above. If it is `FAILED` or `DAMAGED`, one line on stderr says
         why.
     """
+    with suppress(AttributeError, OSError):  # only Linux has this
+        ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_ENDS, signal.SIGKILL)
     threading.Thread(target=_end_with_server, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

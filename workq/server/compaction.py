@@ -40,7 +40,7 @@ from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.disk import FULL, Disk, Worker
 from workq.cmdlog.snapshot import Snapshot, publish
 from workq.engine.state import State
-from workq.errors import CompactionError, CorruptionError
+from workq.errors import CompactionError, CorruptionError, DirectoryError
 from workq.limits import (
     COMPACTION_LONG_MS,
     COMPACTION_LOOK_MS,
@@ -51,7 +51,7 @@ from workq.limits import (
     SNAPSHOT_RECORD_BYTES,
 )
 from workq.recovery import compactor
-from workq.recovery.head import read_head
+from workq.recovery.head import Check, read_head
 from workq.server import logs
 from workq.server.presence import Presence
 
@@ -326,7 +326,7 @@ class Compaction:
         def step() -> None:
             try:
                 run.run()
-                published.append(_published(self._disk, number))
+                published.append(_published(self._disk, number, last.position))
             except CompactionError:
                 _remove_unfinished(self._disk, number)
                 raise
@@ -389,16 +389,28 @@ class Compaction:
             self._record_bytes = (snapshot.size - head.data_bytes) / snapshot.records
 
 
-def _published(disk: Disk, number: int) -> Snapshot:
-    """Publish a snapshot.
+def _published(disk: Disk, number: int, position: int) -> Snapshot:
+    """Publish a snapshot, if its records are those that its head tells of.
+
+    Its process may have had a bad byte in memory between the digest and the records; what it
+    replaces is the only other copy.
 
     Raises:
-        CompactionError: it is not whole, or not there, or there is no room to name it.
+        CompactionError: it is not whole, not the one that was asked for, or not there, or there is
+            no room to name it.
         OSError: the disk has failed.
     """
+    check = Check(disk.path, number)
+
+    def whole(snapshot: Snapshot) -> None:
+        check.whole(snapshot)
+        if snapshot.position != position:
+            problem = f"it stands for frame {snapshot.position} and not for {position}"
+            raise CompactionError(f"{disk.path}/{segment.snapshot_name(number)}: {problem}")
+
     try:
-        return publish(disk, number)
-    except (CorruptionError, FileNotFoundError) as error:
+        return publish(disk, number, check.part, whole)
+    except (CorruptionError, DirectoryError, FileNotFoundError) as error:
         raise CompactionError(str(error)) from error
     except OSError as error:
         if error.errno in FULL:
