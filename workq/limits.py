@@ -269,10 +269,10 @@ COMPLAINT_BYTES_MAX = 16 * 1024
 #: a thread. There are ten or so, as a rule.
 FILES_LOOKED_FOR_MAX = 32
 
-#: Sealed segments, however short, that make a compaction worth it: each start begins one, and a
-#: server that cannot start for another reason is started again and again. A start opens and syncs
-#: each.
-SEALED_SEGMENTS_MAX = 1000
+#: Sealed segments beyond those that their bytes would fill, from which on a compaction is worth it:
+#: each start begins one, and a server that cannot start for another reason is started again and
+#: again. A start opens and syncs each.
+SHORT_SEGMENTS_MAX = 1000
 
 #: A compaction that takes longer is told of, each time as much time has passed again: it may stand
 #: still, and meanwhile the log grows.

@@ -27,7 +27,7 @@ from tests.simulation.worker import StepWorker
 from workq import __version__
 from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.files import RealDisk
-from workq.cmdlog.scan import Reading
+from workq.cmdlog.scan import Reading, Sealed
 from workq.cmdlog.segment import segment_name
 from workq.cmdlog.snapshot import SnapshotWriter, verify
 from workq.engine import dump
@@ -616,17 +616,18 @@ def test_a_file_that_was_removed_or_renamed_is_the_end(kind, monkeypatch):
     play(body)
 
 
-def test_many_segments_are_compacted_however_little_they_hold(monkeypatch):
+def test_many_short_segments_are_compacted_however_little_they_hold(monkeypatch):
     """Each start leaves one, and a service manager may start a server all night."""
-    monkeypatch.setattr(module, "SEALED_SEGMENTS_MAX", 5)
+    monkeypatch.setattr(module, "SHORT_SEGMENTS_MAX", 5)
     life = Life()
-    for _ in range(5):
+    for _ in range(10):
         life.fill_segment()
 
     async def body() -> None:
+        log = life.opened.log
         compaction = Beside(life).compaction
         assert not compaction.is_due()
-        life.fill_segment()
+        log.sealed += [Sealed(100 + number, 144, log.position) for number in range(5)]
         assert compaction.is_due(pressing=True)
         await compaction.end()
 

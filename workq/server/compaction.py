@@ -13,8 +13,8 @@ was last time. L is estimated.
 
 Every `cmdlog-clean-int` it is looked whether a compaction is worth it although the promise is kept:
 when the sealed segments exceed L, or less than that by what the old snapshot has too much because
-jobs have gone. Either way two segments at least must be sealed: one says little. A thousand are
-too many whatever they hold.
+jobs have gone. Either way two segments at least must be sealed: one says little. A thousand more
+than their bytes would fill are too many.
 
 Whatever goes wrong on the way leaves the log as it was: it is told, and tried again later. Only
 when the disk fails the lock holder's own steps, that is the end of the server, as with any other
@@ -46,7 +46,7 @@ from workq.limits import (
     COMPACTION_LOOK_MS,
     COMPACTION_RETRY_MS_MAX,
     COMPLAINT_BYTES_MAX,
-    SEALED_SEGMENTS_MAX,
+    SHORT_SEGMENTS_MAX,
     SNAPSHOT_BYTES_MIN,
     SNAPSHOT_RECORD_BYTES,
 )
@@ -234,7 +234,7 @@ class Compaction:
         """Whether it is worth it; if `pressing`, only whether the promise is at stake."""
         if len(self._log.sealed) < 2:
             return False
-        if len(self._log.sealed) > SEALED_SEGMENTS_MAX:
+        if len(self._log.sealed) - self._sealed_bytes // self._segment_bytes > SHORT_SEGMENTS_MAX:
             return True
         live = self.live_bytes
         # Twice, for the next one may meet a busier machine. With more than a half it would never
