@@ -9,7 +9,7 @@ Say that a snapshot takes L. With the old one, as much again in sealed segments,
 log takes three times L at its worst, and two segments: the one that is written and the one made
 ahead. That is the promise. So each second it is looked whether the next segment to be sealed would
 break it; what is written while the compaction goes on must fit too, so that counts as twice what it
-was last time. L is estimated.
+was last time. L is estimated. A run that begins too late all the same has the usual priority.
 
 Every `cmdlog-clean-int` it is looked whether a compaction is worth it although the promise is kept:
 when the sealed segments exceed L, or less than that by what the old snapshot has too much because
@@ -91,13 +91,22 @@ class Child:
         path: of the directory of the log.
         number: of the first segment that is not to be in the snapshot.
         position: of the last frame that is to be in it.
+        hurried: whether it gets as much of the processor as others.
         version: of this server.
     """
 
-    def __init__(self, path: str, number: int, position: int, version: str = __version__) -> None:
+    def __init__(
+        self,
+        path: str,
+        number: int,
+        position: int,
+        hurried: bool = False,
+        version: str = __version__,
+    ) -> None:
+        niceness = compactor.USUAL if hurried else compactor.LOWEST
         self._command = [
             sys.executable, "-P", "-m", compactor.__name__,
-            version, path, str(number), str(position),
+            version, path, str(number), str(position), str(niceness),
         ]  # fmt: skip
         self._ending = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -166,8 +175,8 @@ class Compaction:
         segment_bytes: how long a segment becomes.
         clean_int_ms: how often to look.
         failed: told when the disk has failed, and why.
-        start: makes a run, from the number of the first segment that is not to be compacted and
-            the position of the last frame that is; a `Child` by default.
+        start: makes a run, from the number of the first segment that is not to be compacted, the
+            position of the last frame that is, and whether it is hurried; a `Child` by default.
     """
 
     def __init__(
@@ -181,7 +190,7 @@ class Compaction:
         segment_bytes: int,
         clean_int_ms: int,
         failed: Callable[[str], None],
-        start: Callable[[int, int], Run] | None = None,
+        start: Callable[[int, int, bool], Run] | None = None,
     ) -> None:
         self._disk = disk
         self._worker = worker
@@ -190,7 +199,7 @@ class Compaction:
         self._segment_bytes = segment_bytes
         self._clean_int_ms = clean_int_ms
         self._failed = failed
-        self._start: Callable[[int, int], Run] = start or partial(Child, disk.path)
+        self._start: Callable[[int, int, bool], Run] = start or partial(Child, disk.path)
         self._presence = Presence(disk)
         self._snapshot_number = 0  # 0 for none
         self._snapshot_bytes = 0
@@ -245,6 +254,13 @@ class Compaction:
             return True
         surplus = max(self._snapshot_bytes - live, 0)
         return not pressing and self._sealed_bytes + surplus + ahead > live
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more has been sealed than the promise allows when a compaction begins. On a
+        machine without an idle processor the lowest priority gets next to nothing: then more is
+        written than compacted, and the next run takes longer still."""
+        return self.disk_bytes > 2 * (self.live_bytes + self._segment_bytes)
 
     async def end(self) -> None:
         """End what is under way, and wait until nothing is: the lock is given back then."""
@@ -318,7 +334,7 @@ class Compaction:
         number = last.number + 1
         before = self.disk_bytes
         _log.info("compacting the command log", bytes=before, segments=len(self._log.sealed))
-        self._run = run = self._start(number, last.position)
+        self._run = run = self._start(number, last.position, self.is_behind)
         self._begun_ms = self._told_ms = now_ms
         self._idle.clear()
         published: list[Snapshot] = []
@@ -377,8 +393,9 @@ class Compaction:
                     again_in_ms=delay_ms,
                 )
             else:
+                reason = str(error) if isinstance(error, CompactionError) else repr(error)
                 _log.warning(
-                    "compaction of the command log failed", reason=str(error), again_in_ms=delay_ms
+                    "compaction of the command log failed", reason=reason, again_in_ms=delay_ms
                 )
 
     def _measure(self, snapshot: Snapshot) -> None:
