@@ -597,6 +597,35 @@ def test_the_end_of_the_server_ends_the_run_and_waits_for_that(told):
     assert not any(".snap" in name for name in life.disk.names())
 
 
+def test_a_replaced_file_that_cannot_be_removed_for_want_of_room_is_left(monkeypatch):
+    """The snapshot is published, and what it replaced is not missed."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    removed = 0
+
+    def fail(name: str, _: int) -> None:
+        nonlocal removed
+        removed += name == "remove"
+        if name == "remove" and removed > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        life.disk.before = fail
+        await beside.done()
+        assert life.opened.log.sealed == []
+        life.disk.before = lambda name, number: None
+        for _ in range(3):
+            beside.worker.run()
+            await asyncio.sleep(0.002)
+        assert beside.reasons == []
+        await beside.compaction.end()
+
+    play(body)
+    assert dump.digest(read_back(life.disk)) == dump.digest(life.engine)
+
+
 # --- while nothing is compacted, and while it takes long ------------------------------------
 
 

@@ -12,12 +12,13 @@ whole, and if it does not verify it is damaged.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
 from workq.cmdlog import segment
-from workq.cmdlog.disk import Disk
+from workq.cmdlog.disk import FULL, Disk
 from workq.cmdlog.frames import (
     KINDS,
     OVERHEAD_BYTES,
@@ -30,6 +31,9 @@ from workq.cmdlog.frames import (
 from workq.cmdlog.segment import HEADER_BYTES
 from workq.cmdlog.stream import Stream
 from workq.errors import CorruptionError
+
+#: Why a file that was replaced may be left: a disk that is full even for that; it is gone already.
+LEAVING: Final = FULL | {errno.ENOENT}
 
 #: The body of the end: how many parts there are, and records in them.
 _COUNTS: Final = Struct("<QQ")
@@ -230,7 +234,11 @@ def publish(
         disk.close(handle)
     disk.rename(segment.unfinished_name(name), name)
     disk.sync_names()
-    remove_replaced(disk, number)
+    try:
+        remove_replaced(disk, number)
+    except OSError as error:  # it is published all the same; what is left, the next one removes
+        if error.errno not in LEAVING:
+            raise
     return snapshot
 
 
