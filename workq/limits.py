@@ -266,6 +266,19 @@ COMPACTION_FILES_MAX = 64
 #: What is read of a compaction's complaint: a line, or the end of the world in a traceback.
 COMPLAINT_BYTES_MAX = 16 * 1024
 
+#: Files of the log that are looked for at each look, all of them in turn: a hundred microseconds of
+#: a thread. There are ten or so, as a rule.
+FILES_LOOKED_FOR_MAX = 32
+
+#: Sealed segments beyond those that their bytes would fill, from which on a compaction is worth it:
+#: each start begins one, and a server that cannot start for another reason is started again and
+#: again. A start opens and syncs each.
+SHORT_SEGMENTS_MAX = 1000
+
+#: A compaction that takes longer is told of, each time as much time has passed again: it may stand
+#: still, and meanwhile the log grows.
+COMPACTION_LONG_MS = 600_000
+
 #: How long a thread that waits for the disk may keep the interpreter when the event loop wants it.
 SWITCH_US = 500
 

@@ -130,8 +130,8 @@ class Ring:
             self.in_turn = False
 
     def fail(self, error: Exception) -> None:
-        """End the server: what it would answer could not be trusted."""
-        self.failure = error
+        """End the server: what it would answer could not be trusted. The first reason counts."""
+        self.failure = self.failure or error
         self.failed.set()
 
     def _have_turn(self) -> None:

@@ -158,7 +158,9 @@ async def _close_log(ring: Ring, storage: Storage, signals: _Signals) -> None:
         return
     closing = asyncio.create_task(_close(ring, storage))
     await _first_of(None, signals.second, ring.failed, done=closing)
-    if not closing.done():
+    if closing.done():
+        closing.result()  # a mistake of ours must not pass for a stop in order
+    else:
         closing.cancel()
         storage.kill()
 
