@@ -99,6 +99,7 @@ def test_a_unix_socket_is_a_path_and_a_mode(text, path, mode):
     [
         ("unix:", "names no path"),
         ("unix:?mode=0660", "names no path"),
+        ("unix:/", "names no path"),
         ("unix:/a\0b", "names no path"),
         ("unix:/a?mode=66", "is not like ?mode=0660"),
         ("unix:/a?mode=0888", "is not like ?mode=0660"),

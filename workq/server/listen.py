@@ -121,7 +121,7 @@ def _read_unix(text: str, where: str) -> UnixAddress:
             like = "?mode=0660, three or four octal digits"
             raise SettingError(where, f"{text[:200]!r}: what follows the path is not like {like}")
         mode = int(value, 8)
-    if not path or "\0" in path:
+    if not Path(path).name or "\0" in path:
         raise SettingError(where, f"{text[:200]!r} names no path")
     return UnixAddress(path, mode)
 
