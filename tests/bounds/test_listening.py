@@ -1,6 +1,8 @@
 """What a server listens on: Unix sockets and their files, several addresses, one server only."""
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -11,7 +13,7 @@ import pytest
 
 from tests.bounds.program import ENVIRONMENT, PATIENCE_SECONDS, SERVER, Peer, until
 from tests.talk import OK
-from workq.limits import KEEPALIVE_IDLE_MS
+from workq.limits import BACKLOG_CONNECTIONS_MAX, KEEPALIVE_IDLE_MS
 
 
 @pytest.fixture
@@ -86,9 +88,8 @@ def test_the_system_watches_over_silent_clients(server):
     """What the listening socket was told holds for those it has accepted."""
     peer = server.peer()
     peer.ask("ping\r\n", OK)
-    left_s = []
-    until(lambda: left_s.append(silence_left(server, peer.sock)) or left_s[-1] is not None)
-    assert KEEPALIVE_IDLE_MS / 1000 - PATIENCE_SECONDS <= left_s[-1] <= KEEPALIVE_IDLE_MS / 1000
+    left_s = until(lambda: silence_left(server, peer.sock))  # once the reply is acknowledged
+    assert KEEPALIVE_IDLE_MS / 1000 - PATIENCE_SECONDS <= left_s <= KEEPALIVE_IDLE_MS / 1000
 
 
 def test_the_socket_of_a_server_that_was_killed_is_replaced(start, path):
@@ -137,3 +138,31 @@ def test_a_stopping_server_leaves_the_socket_of_its_successor(start, path):
     first.signal(signal.SIGTERM)
     assert first.ended() == 0
     ask(path)
+
+
+@pytest.fixture
+def many_descriptors():
+    """This process may have as many files open as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_crowd_that_comes_at_once_waits_to_be_accepted(start, path, many_descriptors):
+    """While the server stands still, up to a bound; beyond it the system turns clients away."""
+    server = start("--listen", f"unix:{path}")
+    server.signal(signal.SIGSTOP)
+    system_max = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    crowd = min(BACKLOG_CONNECTIONS_MAX, system_max) + 1  # the system counts so
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(crowd + 1)]
+        for sock in socks:
+            sock.setblocking(False)
+        for sock in socks[:crowd]:
+            sock.connect(str(path))
+        with pytest.raises(BlockingIOError):
+            socks[crowd].connect(str(path))
+        server.signal(signal.SIGCONT)
+        socks[crowd - 1].settimeout(PATIENCE_SECONDS)
+        Peer(socks[crowd - 1]).ask("ping\r\n", OK)
