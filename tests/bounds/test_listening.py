@@ -123,6 +123,13 @@ def test_a_file_that_is_no_socket_is_not_touched(path):
     assert path.read_text() == "mine"
 
 
+def test_a_server_that_cannot_listen_everywhere_leaves_no_socket_behind(server, path):
+    """One of its addresses is in use: it is told, and listens on none."""
+    status, text = refused("--listen", f"unix:{path}", "--listen", f"127.0.0.1:{server.port}")
+    assert (status, "Address already in use" in text) == (3, True)
+    assert list(Path().iterdir()) == []
+
+
 def test_a_path_that_is_too_long_is_told(tmp_path):
     """The system has a bound of its own."""
     status, text = refused("--listen", f"unix:{tmp_path}/{'x' * 200}")
