@@ -175,9 +175,6 @@ class Program(Listener):
         self.process = subprocess.Popen(
             command, env=ENVIRONMENT | dict(environ or {}), stderr=subprocess.PIPE, text=True
         )
-        self._guard = threading.Timer(3 * PATIENCE_SECONDS, self.process.kill)
-        self._guard.daemon = True
-        self._guard.start()
         self.lines: list[str] = []
         self.listening: list[str] = []
         self._wanted = arguments.count("--listen")
@@ -236,7 +233,6 @@ class Program(Listener):
 
     def end(self) -> None:
         """Let nothing of it be left."""
-        self._guard.cancel()
         self.hang_up()
         self.process.kill()
         self.process.wait()
