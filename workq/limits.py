@@ -204,9 +204,6 @@ SETTING_VALUES_MAX = 64
 #: How long a server that holds a Unix socket may take to be found out.
 PROBE_MS = 1000
 
-#: How often a Unix socket is given its name while others that are dead have it: one is, as a rule.
-SOCKET_TRIES_MAX = 10
-
 #: What is shown of one field of a log line: a name of 255 bytes fits, a payload does not flood the
 #: log. Of a message: ours are short, those of libraries may tell of objects. Of a traceback, its
 #: end: deep ones shorten themselves.
