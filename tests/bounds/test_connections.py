@@ -347,11 +347,12 @@ def test_who_takes_nothing_of_its_last_replies_is_cut(inside, monkeypatch):
     monkeypatch.setattr(connection, "END_STALLED_MS", 50)
     monkeypatch.setattr(connection, "LINGER_MS", 50)
     monkeypatch.setattr(broker, "UNSENT_BYTES_MAX", 100 * MIB)  # all is answered at once
+    monkeypatch.setattr(broker, "BLOCK_BYTES_LIKE_A_REQUEST", 100 * MIB)
     server = inside()
     slow, other = server.peer(receive_bytes=4096), server.peer()
     other.ask(add(1, payload="x" * MIB), OK)
-    slow.send(f"inspect job {job_id()}\r\n" * 20 + "quit\r\n")
+    slow.send(f"inspect job {job_id()}\r\n" * 12 + "quit\r\n")
     until(lambda: server.call(lambda: len(server.ring.untaken.connections)) == 1)
     until(lambda: server.stats(other)["connections"] == 1)
     with pytest.raises((ConnectionError, AssertionError)):
-        slow.read(20 * MIB)
+        slow.read(12 * MIB)

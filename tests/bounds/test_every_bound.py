@@ -40,14 +40,8 @@ CROSSED_BY = {
         "REQUESTS_PER_TURN_MAX REQUESTS_PER_SESSION_AND_TURN_MIN"
     ),
     "bounds/test_turns.py::test_a_request_refused_for_its_form_counts_more": "REFUSAL_COST",
-    "bounds/test_turns.py::test_a_client_has_so_many_bytes_of_requests_in_a_turn": (
-        "REQUEST_BYTES_PER_TURN_MAX"
-    ),
-    "bounds/test_turns.py::test_all_clients_have_so_many_bytes_of_records_in_a_turn": (
-        "RECORD_BYTES_PER_TURN_MAX"
-    ),
-    "bounds/test_turns.py::test_all_clients_are_answered_so_many_bytes_in_a_turn": (
-        "REPLY_BYTES_PER_TURN_MAX"
+    "bounds/test_turns.py::test_a_large_block_is_as_much_work_as_many_requests": (
+        "BLOCK_BYTES_LIKE_A_REQUEST"
     ),
     "bounds/test_turns.py::test_so_many_hear_of_a_result_in_a_turn": "ANSWERS_PER_TURN_MAX",
     "bounds/test_turns.py::test_so_many_names_are_taken_in_in_a_turn": "NAMES_PER_TURN_MAX",
@@ -129,7 +123,8 @@ NOT_OF_CLIENTS = {
         "FRAME_RECORDS_MAX FRAME_SPLIT_BYTES FRAME_BODY_BYTES_MAX FRAME_BYTES_ON_LOOP_MAX "
         "SEGMENT_BYTES_MIN SWITCH_US CLOCK_STEP_MS CLOCK_BEHIND_MS_MAX COMPACTION_LOOK_MS "
         "SNAPSHOT_BYTES_MIN SNAPSHOT_RECORD_BYTES COMPACTION_RETRY_MS_MAX LEFT_ON_DISK_BYTES_MIN "
-        "COMPACTION_FILES_MAX COMPLAINT_BYTES_MAX"
+        "COMPACTION_FILES_MAX COMPLAINT_BYTES_MAX COMPACTION_LONG_MS "
+        "FILES_LOOKED_FOR_MAX SHORT_SEGMENTS_MAX"
     ),
 }
 

@@ -6,8 +6,9 @@ Where the real bound would take long to cross it is made smaller.
 
 import pytest
 
-from tests.talk import OK, TIMEOUT, add, complete, job_id, result, told
+from tests.talk import OK, TIMEOUT, add, complete, job_id, result
 from workq.limits import (
+    BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
     DEADLINES_PER_TURN_MAX,
     NAMES_LIKE_A_REQUEST,
@@ -16,8 +17,6 @@ from workq.limits import (
     REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
 )
-
-KIB = 1024
 
 
 def most(server, what):
@@ -83,55 +82,26 @@ def test_a_request_refused_for_its_form_counts_more(inside):
     assert most(server, "requests") == REQUESTS_PER_SESSION_AND_TURN_MAX // REFUSAL_COST
 
 
-def test_a_client_has_so_many_bytes_of_requests_in_a_turn(inside, bounded):
-    """A few large ones are as much work as many small ones."""
-    bounded(REQUEST_BYTES_PER_TURN_MAX=8 * KIB)
+def test_a_large_block_is_as_much_work_as_many_requests(inside):
+    """Whether a client sends it or is told it."""
     server = inside()
-    (peer,) = server.peers(1)
-    requests = [add(number, payload="x" * KIB) for number in range(40)]
-    with server.standing_still():
-        peer.send("".join(requests[1:]))
-    peer.expect(OK * 39)
-    assert most(server, "requests") == parts(8 * KIB, len(requests[1]))
-
-
-def test_all_clients_have_so_many_bytes_of_records_in_a_turn(inside, bounded):
-    """They make one commit, which is written at once."""
-    bounded(RECORD_BYTES_PER_TURN_MAX=10 * KIB)
-    server = inside()
-    crowd = server.peers(30)
+    (asker, *crowd) = server.peers(31)
+    large = "x" * 10 * BLOCK_BYTES_LIKE_A_REQUEST
+    asker.ask(add(1000, payload=large), OK)
     with server.standing_still():
         for number, one in enumerate(crowd, 1):
-            one.send(add(number, payload="x" * KIB))
+            one.send(add(number, payload=large))
     for one in crowd:
         one.expect(OK)
-    assert most(server, "requests") == 10
-
-
-def test_all_clients_are_answered_so_many_bytes_in_a_turn(inside, bounded):
-    """Those who asked, and those who have waited."""
-    bounded(REPLY_BYTES_PER_TURN_MAX=10 * KIB)
-    server = inside()
-    payload = "x" * KIB
-    (asker, *crowd) = server.peers(31)
-    asker.ask(add(1000, "other", payload), OK)
-    asker.send(f"inspect job {job_id(1000)}\r\nquit\r\n")
-    shown = asker.rest().removesuffix(OK)
+    assert most(server, "requests") == parts(REQUESTS_PER_TURN_MAX, 1 + 10)
+    asker.ask(complete(1000, large), OK)
+    asker.ask(f"result {job_id(1000)} 0\r\n", result(1000, large))
     with server.standing_still():
         for one in crowd:
-            one.send(f"inspect job {job_id(1000)}\r\n")
+            one.send(f"result {job_id(1000)} 0\r\n")
     for one in crowd:
-        one.expect(shown)
-    assert most(server, "sends") == parts(10 * KIB, len(shown))
-    for one in crowd:
-        one.send("lease q 80000000\r\n")
-    adder = server.peer()
-    with server.standing_still():
-        adder.send("".join(add(number, payload=payload) for number in range(1, 31)))
-    adder.expect(OK * 30)
-    texts = {one.read(len(told(1, payload=payload))) for one in crowd}
-    assert texts == {told(number, payload=payload) for number in range(1, 31)}
-    assert most(server, "sends") <= 10 + 1
+        one.expect(result(1000, large))
+    assert most(server, "requests") == parts(REQUESTS_PER_TURN_MAX, 1 + 10)
 
 
 def test_so_many_hear_of_a_result_in_a_turn(inside, bounded):
