@@ -232,6 +232,9 @@ FRAME_BODY_BYTES_MAX = 16 * 1024 * 1024
 #: ones go through a thread.
 FRAME_BYTES_ON_LOOP_MAX = 64 * 1024
 
+#: How long a sync is put off at the most, under `always`, while clients have more to be written.
+GATHER_US = 1000
+
 #: Smaller segments are raised to this: each costs a file, two syncs and a rename.
 SEGMENT_BYTES_MIN = 4096
 
