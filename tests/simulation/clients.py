@@ -27,7 +27,6 @@ class Client:
         world: where it lives.
 
     Attributes:
-        sent: how many commands it has sent.
         wire: its connection; None while it has none.
         kind: a worker leases more, a caller runs more, and so on.
     """
@@ -36,11 +35,10 @@ class Client:
         self.number = number
         self._random = random
         self._world = world
-        self.sent = 0
         self.wire: Wire | None = None
         self.kind = ("worker", "worker", "producer", "caller", "looker")[number % 5]
         self._leased: list[bytes] = []
-        self._deaf_until_us = 0
+        self._deaf_until_us = self._silent_until_us = 0
 
     # --- what it does -------------------------------------------------------------------------
 
@@ -50,6 +48,8 @@ class Client:
         if world.winding_down:
             return
         world.later(random.choice((300, 3000, 50_000, 150_000)), self.act)
+        if world.now_us < self._silent_until_us:
+            return
         wire = self.wire
         if wire is None or wire.closed or wire.seen_end or wire.vanished:
             if wire is not None:
@@ -71,7 +71,7 @@ class Client:
             data = self.request()
             cut = random.randrange(len(data))
             wire.send(data[:cut])
-            random.choice((wire.reset, wire.half_close, lambda: None))()
+            random.choice((wire.reset, wire.half_close, self._pause, lambda: None))()
         elif chance < 0.25:
             count = random.choice((2, 5, 12, 80) if chance < 0.06 else (2, 3, 5))
             wire.send(b"".join(self.request() for _ in range(count)))
@@ -87,7 +87,14 @@ class Client:
         if self.wire is not None and not self.wire.closed:
             self.wire.reading = False
             self._deaf_until_us = self._world.now_us + for_ms * 1000
-            self.wire.send(b"".join(self._listing() for _ in range(30)))
+            self.wire.send(b"".join(self._listing() for _ in range(30 if for_ms % 2 else 4)))
+            if for_ms % 3:
+                self.wire.send(self._lease())
+
+    def _pause(self) -> None:
+        """Say nothing for a while, though something is half said."""
+        pause_us = self._random.choice((100_000, 900_000))
+        self._silent_until_us = self._world.now_us + pause_us
 
     def _listen(self, wire: Wire) -> None:
         """Take note of the jobs that it was handed."""
@@ -101,8 +108,6 @@ class Client:
 
     def request(self) -> bytes:
         """Something to send."""
-        self.sent += 1
-        self._world.commands += 1
         random = self._random
         if random.random() < 0.04:
             return self._nonsense()
@@ -142,8 +147,12 @@ class Client:
     def _ttr(self) -> int:
         return self._random.choice((1, 20, 80, 150, 400, 600, 1500))
 
+    def _long_ttr(self) -> int:
+        return 1_000_000 if self._random.random() < 0.1 else self._ttr()
+
     def _ttl(self) -> int:
-        return self._random.choice((60, 600, 600, 4000, 4000, 60_000, 60_000, 2**64 - 1))
+        lives = (60, 600, 600, 4000, 4000, 60_000, 60_000, 950_000, 40_000_000, 2**64 - 1)
+        return self._random.choice(lives)
 
     def _flags(self) -> bytes:
         random = self._random
@@ -157,11 +166,11 @@ class Client:
         return flags
 
     def _add(self) -> bytes:
-        line = b"add %b %b %d %d" % (self._id(), self._name(), self._ttr(), self._ttl())
+        line = b"add %b %b %d %d" % (self._id(), self._name(), self._long_ttr(), self._ttl())
         return self._block(line, self._flags())
 
     def _schedule(self) -> bytes:
-        ahead_ms = self._random.choice((-3000, -200, 0, 300, 700, 700, 1500))
+        ahead_ms = self._random.choice((-3000, -200, 0, 300, 700, 700, 1500, 5_000_000))
         time = moment(self._world.wall_ms() + ahead_ms)[:-1]
         time += b".%03dZ" % self._random.randrange(1000)
         line = b"schedule %b %b %d %d %b"
@@ -189,7 +198,6 @@ class Client:
         return b"delete %b\r\n" % self._id()
 
     def _listing(self) -> bytes:
-        self._world.commands += 1
         return b"inspect jobs %b 0 %d\r\n" % (self._name(), self._random.choice((3, 100)))
 
     def _inspect(self) -> bytes:

@@ -63,6 +63,8 @@ class FaultyDisk(SimulatedDisk):
 
     Attributes:
         hook: asked before each call.
+        ran_full: told of each call that there was no room for, and of how much room there was.
+        longest: the size of the longest frame that was written.
         written: the highest position of a frame that the system was given.
         lied: whether syncs do nothing: a control, which the checkers must find.
         dead: whether the process that used it was killed: it calls nothing any more.
@@ -74,6 +76,8 @@ class FaultyDisk(SimulatedDisk):
     def __init__(self) -> None:
         super().__init__()
         self.hook: Callable[[str, str], None] = lambda call, name: None
+        self.ran_full: Callable[[str, int], None] = lambda call, free: None
+        self.longest = 0
         self.written = 0
         self._labels: dict[int, str] = {}
         self._frames: list[tuple[int, Inode, int]] = []  # not known to be safe, in order
@@ -83,6 +87,7 @@ class FaultyDisk(SimulatedDisk):
     def successor_of(self, other: FaultyDisk) -> None:
         """Take over what is known of frames, when a process was killed and the machine was not."""
         self.written, self._safe, self._frames = other.written, other._safe, other._frames
+        self.longest = other.longest
 
     @property
     def safe(self) -> int:
@@ -141,6 +146,7 @@ class FaultyDisk(SimulatedDisk):
         inode = self.handles[handle]
         if offset + len(data) > len(inode.now):
             if self.used() + offset + len(data) - len(inode.now) > self.space:
+                self.ran_full("write", self.space - self.used())
                 raise OSError(errno.ENOSPC, "No space left on device")
         try:
             super().write(handle, data, offset)
@@ -149,6 +155,7 @@ class FaultyDisk(SimulatedDisk):
             raise
         version = inode.version = getattr(inode, "version", 0) + 1  # type: ignore[attr-defined]
         if ".log" in self._target:
+            self.longest = max(self.longest, len(data))
             for head in heads(data, 0, data[:8]):
                 if head.position > self.written:
                     self.written = head.position
@@ -162,7 +169,12 @@ class FaultyDisk(SimulatedDisk):
     def preallocate(self, handle: int, size: int) -> None:
         """Take space."""
         self._at(handle)
-        super().preallocate(handle, size)
+        try:
+            super().preallocate(handle, size)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self.ran_full("preallocate", self.space - self.used())
+            raise
 
     def sync(self, handle: int) -> None:
         """Make a file safe."""

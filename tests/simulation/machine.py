@@ -21,8 +21,10 @@ from unittest import mock
 
 from tests.simulation.faulty import FaultyDisk
 from tests.simulation.loop import SimulatedLoop
+from workq.broker import broker
+from workq.cmdlog import directory
 from workq.errors import CompactionError, DirectoryError
-from workq.recovery.compact import compact
+from workq.recovery import compact
 from workq.server import clock, compaction, ring, service, storage
 
 #: 2030-01-01T00:00:00Z in microseconds.
@@ -179,6 +181,7 @@ class Worker:
         self._call = call
         self._boot = machine.boots
         self._steps: list[tuple[Any, Any]] = []
+        self._told_us = 0  # ends are told in the order of the steps
 
     def submit(self, step: Any, done: Any) -> None:
         """Have a step taken, and its end told on the loop."""
@@ -218,7 +221,8 @@ class Worker:
             machine.step_name = ""
         del self._steps[0]
         delay_us = machine.random.choice((0, 0, machine.disk_us))
-        machine.later(delay_us, lambda: self._tell(done, failure))
+        self._told_us = max(self._told_us, machine.now_us + delay_us)
+        machine.at(self._told_us, lambda: self._tell(done, failure))
 
     def _tell(self, done: Any, failure: Exception | None) -> None:
         if self._machine.boots == self._boot:
@@ -250,7 +254,7 @@ class Child:
             raise CompactionError("it was ended before it began")
         machine.in_child = True
         try:
-            compact(machine.disk, self._number, self._position)
+            compact.compact(machine.disk, self._number, self._position)
         except (DirectoryError, OSError) as error:
             raise CompactionError(str(error)) from error
         finally:
@@ -273,8 +277,17 @@ class Listener:
 
 
 @contextmanager
-def installed(machine: Machine, make_ring: Callable[..., Any], commands: Any) -> Iterator[None]:
-    """Let servers find this machine, and no other."""
+def installed(
+    machine: Machine, make_ring: Callable[..., Any], commands: Any, limits: dict[str, int]
+) -> Iterator[None]:
+    """Let servers find this machine, and no other.
+
+    Args:
+        machine: the machine.
+        make_ring: takes the place of the ring's class.
+        commands: take the place of the commands.
+        limits: that are other than shipped, by name.
+    """
 
     async def listen(ring: Any, address: Any, insecure: bool) -> Any:
         assert machine.loop is not None
@@ -298,6 +311,12 @@ def installed(machine: Machine, make_ring: Callable[..., Any], commands: Any) ->
         (service, "_listen", listen),
         (service, "raise_descriptor_limit", lambda: 20_000),
         (service, "take_over_collection", lambda: None),
+    )
+    places += tuple(
+        (module, name, value)
+        for name, value in limits.items()
+        for module in (broker, directory, compact)
+        if hasattr(module, name)
     )
     collecting = gc.isenabled()
     switching_s = sys.getswitchinterval()

@@ -23,13 +23,15 @@ class Job:
         created_ms, due_ms, ends_ms: by the clock that never steps; None for no end.
         time_ms: when it was scheduled for, by the wall clock; None if it was not.
         state, attempts, fails, deadline_ms, result: where it is in its life.
+        timeouts: how many leases ran out.
+        token: of its lease, as the server has given it; None if it is not leased.
         foreground: whether it came by `run`.
     """
 
     __slots__ = (
         "attempts", "created_ms", "deadline_ms", "due_ms", "ends_ms", "fails", "foreground",
         "id", "max_attempts", "max_fails", "name", "payload", "priority", "result", "seq",
-        "state", "time_ms", "ttl", "ttr",
+        "state", "time_ms", "timeouts", "token", "ttl", "ttr",
     )  # fmt: skip
 
     id: bytes
@@ -50,6 +52,8 @@ class Job:
     fails: int
     deadline_ms: int | None
     result: bytes | None
+    timeouts: int
+    token: int | None
     foreground: bool
 
     def __init__(self, **fields: Any) -> None:
@@ -62,6 +66,7 @@ class Job:
             self.id, self.name, self.payload, self.ttr, self.ttl, self.priority,
             self.max_attempts, self.max_fails, self.created_ms, self.due_ms, self.ends_ms,
             self.time_ms, self.state, self.attempts, self.fails, self.deadline_ms, self.result,
+            self.timeouts, self.token if self.state == LEASED else None,
         )  # fmt: skip
 
     def copy(self) -> Job:
@@ -87,6 +92,7 @@ class Model:
         now_ms, wall_ms: the two clocks.
         evicted: how many came to the end of their TTL unfinished since the start.
         changed: ids of jobs that changed since somebody asked; not of foreground jobs.
+        handed: jobs that were leased since somebody asked.
         over: jobs whose lease has just ended without a result.
         done: what has happened, by its name in the documents.
     """
@@ -98,6 +104,7 @@ class Model:
         self.evicted = 0
         self.changed: dict[bytes, None] = {}
         self.over: list[Job] = []
+        self.handed: list[Job] = []
         self.done: dict[str, int] = {}
 
     def count(self, what: str) -> None:
@@ -123,6 +130,7 @@ class Model:
         for job in list(self.jobs.values()):
             if job.deadline_ms is not None and job.deadline_ms <= now_ms:
                 due_ms = min(due_ms, job.deadline_ms)
+                job.timeouts += 1
                 self._end_lease(job, b"", "ttr ends")
         for job in self.jobs.values():
             if job.state != SCHEDULED:
@@ -152,6 +160,7 @@ class Model:
             due_ms=max(begins_ms, now_ms), ends_ms=ends_ms, time_ms=time_ms,
             state=SCHEDULED if begins_ms > now_ms else READY,
             attempts=0, fails=0, deadline_ms=None, result=None, foreground=foreground,
+            timeouts=0, token=None,
         )  # fmt: skip
         what = "added" if time_ms is None else "scheduled" if begins_ms > now_ms else "added past"
         self._touch(job, what)
@@ -173,6 +182,8 @@ class Model:
         job.state = LEASED
         job.attempts += 1
         job.deadline_ms = self.now_ms + job.ttr
+        job.token = None
+        self.handed.append(job)
         self._touch(job, "leased" if job.attempts == 1 else "leased again")
 
     def give_back(self, job: Job) -> None:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -121,6 +122,17 @@ def record(mutant: Mutant, seed: int, took: int) -> None:
     path.write_text(f"{head.rstrip()}\nseed: {seed}\ntook: {took}\n{sign}{patch}", encoding="utf-8")
 
 
+def _hunted(wanted: list[Mutant], searched: int) -> Iterator[tuple[Mutant, Found | None]]:
+    """Two at a time: from the first so many seeds, or for none from those recorded."""
+
+    def one(mutant: Mutant) -> Found | None:
+        first, count = (1, searched) if searched else (mutant.seed, 1)
+        return hunt(mutant.name, first, count, mutant.checker)
+
+    with ThreadPoolExecutor(2) as pool:
+        yield from zip(wanted, pool.map(one, wanted), strict=True)
+
+
 def main() -> int:
     """Repeat or search; 1 if a defect was not found."""
     parser = argparse.ArgumentParser(prog="make mutants")
@@ -129,11 +141,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     chosen = parser.parse_args()
     left = 0
-    for mutant in mutants():
-        if chosen.names and mutant.name not in chosen.names:
-            continue
-        first = 1 if chosen.search else mutant.seed
-        found = hunt(mutant.name, first, chosen.seeds if chosen.search else 1, mutant.checker)
+    wanted = [one for one in mutants() if not chosen.names or one.name in chosen.names]
+    for mutant, found in _hunted(wanted, chosen.seeds if chosen.search else 0):
         if found is None:
             left += 1
             sys.stdout.write(f"{mutant.name}: NOT FOUND\n")

@@ -261,6 +261,10 @@ class Wire:
             self._come_back(self._end)
             self._machine.soon(self._lose)
 
+    def takes_more(self) -> bool:
+        """Whether the server may still send."""
+        return not (self._closing or self._wants_eof or self.lost)
+
     def is_closing(self) -> bool:
         """Whether it is about to be gone."""
         return self._closing

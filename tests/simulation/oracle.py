@@ -20,6 +20,7 @@ from tests.simulation.words import (
     REQUEST_TIMEOUT,
     SHUTTING_DOWN,
     TIMEOUT,
+    TOO_MUCH_INPUT,
     lease_of,
     leased_id,
     result_of,
@@ -34,6 +35,7 @@ class Oracle(Answers):
 
     Args:
         bounds: the server's settings.
+        behind_bytes_max: how much may be sent behind a request that waits.
 
     Attributes:
         model: the jobs.
@@ -45,8 +47,9 @@ class Oracle(Answers):
         now_us: the machine's time.
     """
 
-    def __init__(self, bounds: Any) -> None:
+    def __init__(self, bounds: Any, behind_bytes_max: int) -> None:
         self.bounds = bounds
+        self.behind_bytes_max = behind_bytes_max
         self.model = Model()
         self.peers: dict[Any, Peer] = {}
         self.known: set[bytes] = set()
@@ -135,7 +138,7 @@ class Oracle(Answers):
         peer = self.peers[session]
         self._refusals(peer)
         demand(peer.items, "replies", f"{peer.name}: `{name}` was executed and not asked for")
-        asked, arguments = peer.items.popleft()
+        asked, arguments = peer.take()
         demand(asked == name, "replies", f"{peer.name}: `{name}` was executed for `{asked}`")
         self.model.count("command " + name)
         answer = getattr(self, "_" + name.replace(" ", "_").replace("-", "_"))
@@ -145,6 +148,17 @@ class Oracle(Answers):
     def on_cut(self, session: Any, error: bytes) -> None:
         """A connection was ended, whatever it waits for."""
         peer = self.peers[session]
+        self._refusals(peer, error)
+        if error == TOO_MUCH_INPUT:
+            waits = peer.wait is not None
+            demand(
+                waits and peer.pending_bytes() > self.behind_bytes_max, "bounds",
+                f"{peer.name} is cut off, and has sent {peer.pending_bytes()} bytes",
+            )  # fmt: skip
+        else:
+            pending = sum(one.pending_bytes() for one in self.peers.values())
+            limit = self.bounds.input_bytes_max
+            demand(pending > limit, "bounds", f"{peer.name} is cut off with {pending} of {limit}")
         wait, peer.wait = peer.wait, None
         peer.end()
         if wait is not None and wait.caller and wait.job is not None and self._there(wait.job):
@@ -228,19 +242,21 @@ class Oracle(Answers):
             f"{peer.name} is told without having asked: {peer.next_said()!r}",
         )  # fmt: skip
 
-    def _refusals(self, peer: Peer) -> None:
-        """Take the requests that are refused without being executed."""
+    def _refusals(self, peer: Peer, cut: bytes = b"") -> None:
+        """Take the requests that are refused without being executed, before it is cut off."""
         if peer.next_said() in (REQUEST_TIMEOUT, IDLE_TIMEOUT):
             return  # they came too late
         while peer.items and (peer.lost or peer.at < len(peer.said)):
             name, arguments = peer.items[0]
+            if cut and peer.next_said() == cut:
+                return
             if name == "":
                 peer.expect(arguments, "is refused")
             elif self.draining and name not in CLOSING:
                 peer.expect(SHUTTING_DOWN, f"asks `{name}` too late")
             else:
                 return
-            peer.items.popleft()
+            peer.take()
 
     # --- waiting ------------------------------------------------------------------------------
 

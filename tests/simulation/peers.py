@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fuzz import reference
 from tests.simulation.model import Job
+from tests.simulation.network import Wire
 from tests.simulation.violation import Violation, demand
 
 
@@ -68,6 +69,7 @@ class Peer:
         began_us: when what it sent last began.
         heard_us: when something of it came last.
         busy_us: when it was last seen waiting, or not taking its replies.
+        wire: the connection itself.
     """
 
     def __init__(self, name: str, line_bytes_max: int) -> None:
@@ -75,6 +77,8 @@ class Peer:
         self._line_bytes_max = line_bytes_max
         self._buffer = b""
         self.items: deque[tuple[str, Any]] = deque()
+        self._sizes: deque[int] = deque()
+        self._unread = self._unknown = 0
         self.wait: Wait | None = None
         self.eof = self.lost = self.stalled = self.closing = self.refused = False
         self.forgotten = False
@@ -87,25 +91,36 @@ class Peer:
         self.asked_us = -1
         self.heard_us = 0
         self.busy_us = self.began_us = 0
+        self.wire: Wire | None = None
 
-    def received(self, data: bytes, now_us: int) -> None:
-        """The server has read something: note the requests that are complete now."""
+    def received(self, data: bytes, now_us: int) -> int:
+        """The server has read something: note the requests that are complete now; how many."""
         self.heard_us = now_us
         if self.closing:
-            return
+            self._unread += len(data)
+            return 0
+        count = len(self.items)
         late = len(self._buffer) > 0
         self._buffer += data
-        reading = reference.read(self._buffer, self._line_bytes_max)
+        # The reader does not know what came before, but for the unknown commands that it counts.
+        before = b"x\n" * self._unknown
+        reading = reference.read(before + self._buffer, self._line_bytes_max)
+        read = list(zip(reading.items, reading.ends, strict=True))[self._unknown :]
         used = 0
-        for item, end in zip(reading.items, reading.ends, strict=True):
-            if end < 0 and not reading.ended:
+        for item, ends in read:
+            if ends < 0 and not reading.ended:
                 break
+            end = ends - len(before)
+            first = self._buffer[used:].split(b"\n")[0].rstrip(b"\r").split(b" ")[0]
+            self._unknown = 0 if first in reference.FIRST_WORDS else self._unknown + 1
             self.items.append(item)
+            self._sizes.append(max(end - used, 0))
             used = max(used, end)
         if reading.ended:
             self.closing = True
             if reading.silent:
                 self.items.pop()
+                self._sizes.pop()
         self._buffer = self._buffer[used:]
         self.cut_off = reading.cut_off
         if not self._buffer or self.closing:
@@ -114,12 +129,24 @@ class Peer:
             self.asked_us = now_us
         if not late:
             self.began_us = now_us
+        return len(self.items) - count
 
     def end(self) -> None:
         """Nothing that was received is read any more."""
         self.closing = True
         self.items.clear()
+        self._sizes.clear()
         self._buffer = self.cut_off = b""
+        self._unread = 0
+
+    def take(self) -> tuple[str, Any]:
+        """The request that is answered next."""
+        self._sizes.popleft()
+        return self.items.popleft()
+
+    def pending_bytes(self) -> int:
+        """What it has sent that was not executed; that it may be half a request and more."""
+        return len(self._buffer) + sum(self._sizes) + self._unread
 
     def next_said(self) -> bytes:
         """What it was told next in this turn; empty for nothing."""

@@ -43,6 +43,8 @@ FAULTS: Final = (
     "sync fails",
     "write fails",
     "create fails",
+    "names fail",
+    "compactor dies",
     "disk full",
     "disk slow",
     "wall clock steps",
@@ -62,7 +64,7 @@ class Fault(NamedTuple):
     Attributes:
         at_ms: when, from the start of the seed.
         kind: `crash`, `stop`, or one of `FAULTS`.
-        what: for a crash the point, for others a number.
+        what: for a crash the point, for a stop when the second signal comes, for others a number.
         how: for a crash `power` or `kill`.
     """
 
@@ -76,8 +78,25 @@ class Fault(NamedTuple):
         return " ".join(word for word in words if word)
 
 
+#: Limits of `workq/limits.py` that a seed may make so small that they are met.
+LIMITS: Final = {
+    "FRAME_BYTES_ON_LOOP_MAX": (65_536, 65_536, 300),
+    "INPUT_BYTES_MAX": (2_097_152, 2_097_152, 1500),
+    "INPUT_BYTES_PAUSE": (262_144, 262_144, 300),
+    "UNSENT_BYTES_MAX": (1_048_576, 1_048_576, 2000),
+    "REQUESTS_PER_SESSION_AND_TURN_MAX": (64, 64, 4),
+    "REQUESTS_PER_SESSION_AND_TURN_MIN": (16, 16, 2),
+    "REQUESTS_PER_TURN_MAX": (300, 300, 12),
+    "LEFT_ON_DISK_BYTES_MIN": (512, 512, 50),
+}
+
+
 class Settings(NamedTuple):
-    """How the server of a seed is set up, and how fast its machine is."""
+    """How the server of a seed is set up, and how fast its machine is.
+
+    Attributes:
+        small: the limits of `LIMITS`, some of them smaller than shipped.
+    """
 
     sync: str
     interval_ms: int
@@ -93,6 +112,7 @@ class Settings(NamedTuple):
     disk_us: int
     net_us: int
     clients: int
+    small: dict[str, int]
 
 
 def settings_of(seed: int) -> Settings:
@@ -114,6 +134,7 @@ def settings_of(seed: int) -> Settings:
         disk_us=often((50, 300, 3000)),
         net_us=often((50, 500, 5000)),
         clients=often((4, 6, 8)),
+        small={name: often(values) for name, values in LIMITS.items()},
     )
 
 
@@ -137,5 +158,6 @@ def faults_of(seed: int) -> list[Fault]:
             number = random.randrange(1, 1000)
             faults.append(Fault(random.randrange(50, FAULTS_MS), kind, number))
     if random.random() < 0.4:
-        faults.append(Fault(random.randrange(300, FAULTS_MS), "stop"))
+        again_ms = random.choice((0, 0, 3, 40, 400))  # a second signal ends it at once
+        faults.append(Fault(random.randrange(300, FAULTS_MS), "stop", again_ms))
     return sorted(faults, key=lambda fault: fault.at_ms)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tests.simulation import tidy
 from tests.simulation.damage import Damage
-from tests.simulation.model import Job
+from tests.simulation.model import LEASED, Job
 from tests.simulation.network import Wire
 from tests.simulation.oracle import Oracle
 from tests.simulation.peers import Peer
@@ -19,6 +20,7 @@ from tests.simulation.watch import Watch, compare, jobs_of
 from workq.cmdlog.scan import Reading
 from workq.engine import dump
 from workq.engine.engine import Engine
+from workq.errors import LogError
 from workq.limits import Bounds
 from workq.recovery.replay import replay
 
@@ -35,6 +37,8 @@ class Promises:
         oracle: knows what every client must be told.
         damage: knows which bits have flipped.
         disk_failed: whether the disk has given the present server a reason to end.
+        starved: whether there was not even room for the shortest segment.
+        hampered: whether something has kept it from compacting.
     """
 
     def __init__(self, world: Any) -> None:
@@ -45,7 +49,8 @@ class Promises:
                 connections_max=mine.connections_max, memory_bytes_max=mine.memory_bytes_max,
                 jobs_max=mine.jobs_max, input_bytes_max=mine.input_bytes_max,
                 request_timeout_ms=mine.request_timeout_ms, idle_timeout_ms=mine.idle_timeout_ms,
-            )
+            ),
+            mine.small["INPUT_BYTES_MAX"],
         )  # fmt: skip
         self._watch: Watch | None = None
         self._always = mine.sync == "always"
@@ -66,7 +71,11 @@ class Promises:
         self._least_offset_ms = 0
         self._digest: bytes | None = None
         self.damage = Damage(world)
-        self.disk_failed = False
+        self.disk_failed = self.hampered = self.starved = False
+        self._failed_at_start = False
+        self._started_us = 0
+        self._to_tell: list[Peer] = []
+        self._token = 0
         self._failed_us = self._stepped_us = self._gone_us = 0
         self._steady_ms: int | None = None
         self._kept_all = False
@@ -87,6 +96,7 @@ class Promises:
             f"epoch {ring.log.epoch} has been before",
         )  # fmt: skip
         self._last_ms = max(self._last_ms, world.wall_ms())
+        self._started_us = world.now_us
         self._epoch, self._damaged = ring.log.epoch, False
         if self._digest is not None:
             same = dump.digest(ring.broker.engine) == self._digest
@@ -103,9 +113,11 @@ class Promises:
         self.oracle.restarted(jobs)
         self.oracle.full = ring.broker.room.disk_full
         demand(world.room_is_short or not self.oracle.full, "replies", "there is room on the disk")
-        self.disk_failed = False
+        demand(not self._failed_at_start, "server", "a start has passed over a failed call")
+        self.disk_failed = self.hampered = self.starved = False
+        self._to_tell = []
         self._base_ms = -1
-        self._watch = Watch(ring, self._begun, self._ended)
+        self._watch = Watch(ring, self._begun, self._ended, self._log_fails)
         unsafe = world.disk.unsafe_segments()
         demand(not unsafe, "survival", f"a server serves while {unsafe} are not safe")
         world.disk.reset_frames(ring.log.position)
@@ -153,7 +165,8 @@ class Promises:
         if self._base_ms < 0:
             self._base_ms = round(now_ms - elapsed_ms)
             demand(now_ms >= self._base_time_ms, "clock", "the clock has gone back over a restart")
-            later_ms = max(world.wall_ms() - self._least_offset_ms, self._last_ms) + 2
+            since_ms = (world.now_us - self._started_us) // 1000
+            later_ms = max(world.wall_ms() - self._least_offset_ms, self._last_ms + since_ms) + 2
             demand(now_ms <= later_ms, "clock", "the clock begins in the future")
             self._check_goes_on()
             self.oracle.late_ms = 1 << 60
@@ -202,6 +215,9 @@ class Promises:
         if self._watch is None or self._watch.ring.failed.is_set():
             return
         now_us = self._world.now_us
+        if self.disk_failed and not self._world.stopping:
+            since_us = max(self._failed_us, self._stall_end_us, self._slow_until_us)
+            demand(now_us < since_us + 1_000_000, "server", "the disk has failed, and it goes on")
         limit_us = 1000 * self.oracle.bounds.request_timeout_ms
         for peer in self.oracle.peers.values():
             if peer.wait is not None or peer.stalled or peer.items:
@@ -214,6 +230,9 @@ class Promises:
                     now_us - since_us < limit_us + 200_000, "deadlines",
                     f"{peer.name} takes longer than it may for a request",
                 )  # fmt: skip
+            held_bytes = sum(len(said.reply) for said in peer.waiting)
+            if held_bytes >= self._world.settings.small["UNSENT_BYTES_MAX"]:
+                continue  # nothing more is begun before they have left
             demand(
                 peer.wait is not None or peer.closing or not peer.items, "liveness",
                 f"{peer.name} has asked, and nothing happens: {list(peer.items)[:1]!r}",
@@ -239,6 +258,7 @@ class Promises:
         oracle.now_us = world.now_us
         oracle.turn(events)
         model = oracle.model
+        self._look_at_leases(watch.ring.broker.engine)
         if model.changed:
             demand(
                 position > self._position, "records",
@@ -256,6 +276,27 @@ class Promises:
         self._position = position
         oracle.collect(position)
         self._bounds(watch.ring)
+
+    def _look_at_leases(self, engine: Any) -> None:
+        """No token of a lease was ever given before, not even by a server whose log was lost."""
+        model = self.oracle.model
+        handed, model.handed = model.handed, []
+        highest = self._token
+        for job in handed:
+            found = engine.jobs.get(job.id)
+            if job.state == LEASED and found is not None and found.lease is not None:
+                job.token = found.lease.token
+                demand(job.token > self._token, "records", "the token of a lease was used before")
+                highest = max(highest, job.token)
+        self._token = highest
+
+    def _log_fails(self, error: Exception) -> None:
+        """The server has failed: whom it has to tell so."""
+        if isinstance(error, LogError):
+            self._to_tell = [
+                peer for peer in self.oracle.peers.values()
+                if not peer.lost and peer.wire is not None and peer.wire.takes_more()
+            ]  # fmt: skip
 
     def _bounds(self, ring: Any) -> None:
         """What never may be too much."""
@@ -283,6 +324,7 @@ class Promises:
         assert self._watch is not None
         session = wire.session
         peer = Peer(f"client {len(self.oracle.peers) + 1}", 65_536)
+        peer.wire = wire
         first = b"".join(session.replies)
         # What is received must find the peer even before the turn in which it is seen first.
         self.oracle.peers[session] = peer
@@ -290,18 +332,21 @@ class Promises:
 
     def received(self, wire: Wire, data: bytes) -> None:
         """The server has read something."""
-        self._world.note(f"received {data[:60]!r}{'…' if len(data) > 60 else ''}")
+        world = self._world
+        world.note(f"received {data[:60]!r}{'…' if len(data) > 60 else ''}")
         peer = self.oracle.peers[wire.session]
         if not wire.session.ended:
-            peer.received(data, self._world.now_us)
+            world.commands += peer.received(data, world.now_us)
 
     def handed(self, wire: Wire, data: bytes) -> None:
         """The server has handed something to a transport."""
         world = self._world
         world.note(f"sent {data[:60]!r}{'…' if len(data) > 60 else ''}")
         peer = self.oracle.peers[wire.session]
-        if data == LOG_FAILED and self.disk_failed:
+        if data == LOG_FAILED and (self.disk_failed or self.starved):
             peer.waiting.clear()
+            if peer in self._to_tell:
+                self._to_tell.remove(peer)
             return
         sent = peer.handed(data)
         position = max((said.position for said in sent), default=0)
@@ -318,14 +363,19 @@ class Promises:
 
     def disk_fails(self) -> None:
         """The disk has given a reason to end."""
+        if self._watch is None:
+            self._failed_at_start = True
         if not self.disk_failed:
             self._failed_us = self._world.now_us
         self.disk_failed = True
 
     def ended(self, failure: Any) -> None:
         """The server has come to an end by itself."""
+        self._failed_at_start = False
         if self._watch is None:
             return
+        untold = [peer.name for peer in self._to_tell if peer.wire and not peer.wire.closed]
+        demand(not untold, "replies", f"{untold} are not told that the log has failed")
         ring = self._watch.ring
         if failure is None and not self._world.hurried:
             self._check_clean(ring)
@@ -341,6 +391,8 @@ class Promises:
         demand(world.disk.safe >= position, "survival", "a clean stop has left something unsafe")
         self._required = self._required_after_power = self._at_most = position
         self._digest = dump.digest(ring.broker.engine)
+        if not self.hampered:
+            tidy.stopped(world.disk)
 
     def _note_times(self) -> None:
         self._last_ms = max(self._last_ms, self.oracle.model.now_ms)
@@ -354,6 +406,7 @@ class Promises:
     def died(self, how: str) -> None:
         """The server was killed, or the power has failed."""
         self._digest = None
+        self._failed_at_start = False
         if self._watch is not None:
             self._note_times()
         if self._watch is not None:
@@ -390,20 +443,25 @@ class Promises:
         """A bit of the directory flips."""
         self.damage.flip(number, self._required)
 
-    # --- the end ------------------------------------------------------------------------------
-
     def removing(self, name: str) -> None:
-        """Something is removed because a snapshot has taken its place: has it, for sure?"""
-        disk = self._world.disk
-        sure = any(
-            other.endswith(".snap") and other[:9] > name[:9]
-            and inode.now == inode.safe and disk.safe_files.get(other) is inode
-            for other, inode in disk.files.items()
-        )  # fmt: skip
-        demand(
-            sure or name.endswith(".tmp"), "snapshot",
-            f"{name} is removed, and no snapshot is safe that has taken its place",
-        )  # fmt: skip
+        """Something is removed because a snapshot has taken its place."""
+        tidy.removing(self._world.disk, name)
+
+    def left_alone(self) -> None:
+        """The server had nothing to do for some seconds."""
+        world = self._world
+        world.reach.count("left alone")
+        if world.settings.sync != "os":
+            before_us = world.now_us - 2_700_000 - world.settings.interval_ms * 1000
+            tidy.vouched(
+                world.disk,
+                max((at for at_us, at in self._written_at if at_us < before_us), default=0),
+            )
+        if not self.hampered:
+            jobs = self.oracle.model.jobs.values()
+            tidy.bounded(world.disk, jobs, world.settings.segment_bytes)
+
+    # --- the end ------------------------------------------------------------------------------
 
     def published(self) -> None:
         """A snapshot has taken the place of segments: does the log still amount to the same?"""
@@ -430,6 +488,7 @@ class Promises:
         return any(
             not job.finished()
             and not (job.state == "scheduled" and (job.time_ms or 0) > model.wall_ms)
+            and not (job.deadline_ms is not None and job.deadline_ms > model.now_ms + 3000)
             for job in model.jobs.values()
         )
 

@@ -1,6 +1,7 @@
 """The checkers are checked: each deliberate defect is found from its seed, by its checker."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -10,20 +11,19 @@ MUTANTS = mutants()
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Found | None]:
-    """What became of each, two at a time."""
+def found() -> Iterator[dict[str, Future[Found | None]]]:
+    """What becomes of each, two at a time; a test waits for its own."""
     with ThreadPoolExecutor(2) as pool:
-        hunts = {
+        yield {
             mutant.name: pool.submit(hunt, mutant.name, mutant.seed, 1, mutant.checker)
             for mutant in MUTANTS
         }
-        return {name: one.result() for name, one in hunts.items()}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_defect_is_found_by_its_checker_from_its_seed(mutant, found):
     """If not, the checkers have become blind for it: `make mutants ARGS=<name>` searches anew."""
-    assert found[mutant.name] is not None
+    assert found[mutant.name].result() is not None
 
 
 def test_there_are_twenty_defects_and_three_controls():

@@ -21,20 +21,25 @@ class Watch:
         ring: a `workq.server.ring.Ring`.
         begun: called with time and offset at the start of each turn, which may raise.
         ended: called at the end of each turn, with what was said, before anything is sent.
+        failed: called when the server fails, with why.
 
     Attributes:
         events: what has happened since the last turn's end.
-        failed: whether the ring has been told that the server has failed.
     """
 
     def __init__(
-        self, ring: Any, begun: Callable[[int, int], None], ended: Callable[[], None]
+        self,
+        ring: Any,
+        begun: Callable[[int, int], None],
+        ended: Callable[[], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self.ring = ring
         self.events: list[tuple[Any, ...]] = []
         broker = ring.broker
         self._begun, self._ended = begun, ended
         self._spy(broker, "turn", before=self._turn)
+        self._spy(ring, "fail", before=failed)
         self._spy(broker, "release", before=lambda: ended())
         self._spy(broker, "_serve", before=self._note("serve"), after=self._note("served"))
         self._spy(broker, "_cut_off", before=self._note("cut"))
@@ -108,6 +113,7 @@ def jobs_of(engine: Any) -> dict[bytes, Job]:
                 due_ms=job.due_ms, ends_ms=job.at_ms, time_ms=job.time_ms, state=job.state,
                 attempts=job.attempts, fails=job.fails, result=job.result, foreground=False,
                 deadline_ms=None if job.lease is None else job.lease.at_ms,
+                timeouts=job.timeouts, token=None if job.lease is None else job.lease.token,
             )  # fmt: skip
     return found
 

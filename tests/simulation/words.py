@@ -16,6 +16,7 @@ OUT_OF_MEMORY: Final = b"-SERVER-ERROR Out of memory\r\n"
 DISK_FULL: Final = b"-SERVER-ERROR Disk full\r\n"
 SHUTTING_DOWN: Final = b"-SERVER-ERROR Shutting down\r\n"
 TOO_MANY: Final = b"-SERVER-ERROR Too many connections\r\n"
+TOO_MUCH_INPUT: Final = b"-CLIENT-ERROR Too much input\r\n"
 REQUEST_TIMEOUT: Final = b"-CLIENT-ERROR Request timeout\r\n"
 IDLE_TIMEOUT: Final = b"-CLIENT-ERROR Idle timeout\r\n"
 

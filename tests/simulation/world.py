@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Final, NoReturn
 
+from tests.simulation import healing
 from tests.simulation import machine as machines
 from tests.simulation.clients import Client
 from tests.simulation.loop import Killed
@@ -31,8 +32,14 @@ from workq.server.settings import Settings
 
 COMMANDS_MIN: Final = 320
 
-#: How long all may take to come right when the faults are over.
-HEALING_MS: Final = 30_000
+#: Which calls of the disk fail, by the fault.
+FAILING: Final = {
+    "sync fails": ("sync",),
+    "write fails": ("write",),
+    "create fails": ("create", "preallocate"),
+    "names fail": ("rename", "remove", "truncate", "sync_names"),
+    "compactor dies": ("create", "write", "sync"),
+}
 
 
 class World(machines.Machine):
@@ -43,9 +50,11 @@ class World(machines.Machine):
         faults: what goes wrong; by default what the seed says.
 
     Attributes:
-        commands: how many were sent.
+        commands: how many the server was sent, and has read whole.
         ids: how many different jobs there may be.
         winding_down: whether the clients come to their end.
+        final: whether the next stop is to last.
+        ended: how the last server has ended: `stopped`, `failed`, `kill` or `power`.
         effects: what happened last, for who looks at a failure.
     """
 
@@ -74,9 +83,10 @@ class World(machines.Machine):
         self.ring: Any = None
         self.opening = False
         self.stopping = self.hurried = False
-        self._final = False  # the next stop is to last
-        self._ended = ""  # how the last server ended
+        self.final = False  # the next stop is to last
+        self.ended = ""  # how the last server ended
         self.disk.hook = self._before_call
+        self.disk.ran_full = self._ran_full
         self._space = self.disk.space
 
     # --- the whole of it --------------------------------------------------------------------
@@ -84,18 +94,16 @@ class World(machines.Machine):
     def run(self) -> None:
         """Let it happen. Raises `Violation`."""
         commands = watched_commands(COMMANDS, self._executed)
-        with machines.installed(self, self._make_ring, commands):
-            self._start()
+        with machines.installed(self, self._make_ring, commands, self.settings.small):
+            self.start()
             for client in self.clients:
                 self.later(client.number * 700, client.act)
             for fault in self.faults:
                 self.at(fault.at_ms * 1000, lambda fault=fault: self._happen(fault))  # type: ignore[misc]
             while self.now_us < FAULTS_MS * 1000 or self.commands < COMMANDS_MIN or self._armed:
-                self._step()
+                self.take_step()
                 demand(self.now_us < 30_000_000, "world", f"no end: {self.commands} {self._armed}")
-            self._heal()
-            self._drain()
-            self._stop_and_start()
+            healing.come_right(self)
             self.promises.end()
 
     def note(self, effect: str) -> None:
@@ -104,7 +112,8 @@ class World(machines.Machine):
         if len(self.effects) > 2000:
             del self.effects[:1000]
 
-    def _step(self) -> None:
+    def take_step(self) -> None:
+        """Let the next thing happen, and see what has come of it."""
         self.steps += 1
         try:
             self.step()
@@ -118,20 +127,15 @@ class World(machines.Machine):
             if self._task is not None and self._task.done():
                 self._server_ended()
 
-    def _until(self, holds: Any, what: str, for_ms: int = HEALING_MS) -> None:
-        """Let time pass until something holds."""
-        end_us = self.now_us + for_ms * 1000
-        while not holds():
-            self._step()
-            demand(self.now_us < end_us, "liveness", what)
-
     # --- the server -------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Start a server."""
-        if self.loop is not None or self._final:
+        if self.loop is not None or self.final:
             return
         self._flip_bits()
+        if self.room_is_short and self.random.random() < 0.3:  # others have been faster
+            self.disk.space = self.disk.used() + self.random.choice((0, 3000, 5000, 9000))
         self.note("a server starts")
         loop = self.boot()
         self.stopping = self.hurried = False
@@ -179,24 +183,24 @@ class World(machines.Machine):
         failure = error if error is not None else task.result()
         self.note(f"the server has ended: {failure!r}")
         self.promises.ended(failure)
-        self._ended = "failed" if failure is not None else "stopped"
+        self.ended = "failed" if failure is not None else "stopped"
         if failure is not None:
             self._judge_end(failure)
         disk = self.disk.killed()
-        self._replace_disk(disk, self._ended, same=True)
+        self._replace_disk(disk, self.ended, same=True)
         self.die()
         self.ring = None
         self._lose_wires()
         if failure is not None and self.random.random() < 0.5:
             self._cut_power()
-        self.later(self.random.choice((1000, 30_000, 300_000)), self._start)
+        self.later(self.random.choice((1000, 30_000, 300_000)), self.start)
 
     def _judge_end(self, failure: BaseException) -> None:
         """Whether there was a reason to end."""
         if isinstance(failure, CorruptionError):
             self.promises.damage.refused(failure)
             return
-        reason = self.promises.disk_failed or self.disk.space < self._space
+        reason = self.promises.disk_failed or self.promises.starved
         expected = isinstance(failure, LogError | WorkqError) and reason
         if not expected:
             raise Violation("server", f"the server has ended for no reason: {failure!r}")
@@ -213,9 +217,9 @@ class World(machines.Machine):
         self._replace_disk(disk, fault.how, same=not power)
         self.die()
         self.ring = None
-        self._ended = fault.how
+        self.ended = fault.how
         self._lose_wires()
-        self.later(self.random.choice((1000, 30_000, 300_000)), self._start)
+        self.later(self.random.choice((1000, 30_000, 300_000)), self.start)
 
     def _cut_power(self) -> None:
         """And then the power fails, too."""
@@ -228,6 +232,7 @@ class World(machines.Machine):
         disk.space = before.space
         disk.lied = before.lied
         disk.hook = self._before_call
+        disk.ran_full = self._ran_full
         if same:
             disk.successor_of(before)
         self.disk = disk
@@ -270,11 +275,13 @@ class World(machines.Machine):
             return
         if kind == "stop":
             self.stop()
+            if number:
+                self.later(number * 1000, self._stop_at_once)
             return
         self.reach.fault(kind)
-        if kind in ("sync fails", "write fails", "create fails"):
-            self._failing.append(kind.split()[0])
-            self.later(500_000, self._forgive)
+        if kind in FAILING:
+            self._failing.append(kind)
+            self.later(500_000, self._failing.clear)
         elif kind == "disk full":
             self.disk.space = self.disk.used() + 10 * number
             self.later(number * 1500, self._make_room)
@@ -289,8 +296,7 @@ class World(machines.Machine):
             if abs(self.stepped_us) > 1_500_000_000:
                 self.stepped_us = 0
         elif kind == "stall":
-            self.stalled_until_us = self.now_us + number * 300
-            self.promises.stalled(number * 300)
+            self.stall(number * 300)
         elif kind == "bit flips":
             self._flips.append(number)
         else:
@@ -314,8 +320,17 @@ class World(machines.Machine):
             elif kind == "half-closes":
                 wire.half_close()
 
-    def _forgive(self) -> None:
+    def forgive_all(self) -> None:
+        """No fault lasts any longer."""
+        self._make_room()
         self._failing.clear()
+        self._flips.clear()
+        self.slow = 1
+
+    def stall(self, for_us: int) -> None:
+        """Do not let the server run for a while."""
+        self.stalled_until_us = self.now_us + for_us
+        self.promises.stalled(for_us)
 
     def _make_room(self) -> None:
         self.disk.space = self._space
@@ -328,6 +343,11 @@ class World(machines.Machine):
         self.slow = 1
 
     @property
+    def serving(self) -> bool:
+        """Whether a server listens."""
+        return self.loop is not None and self.loop.listening is not None
+
+    @property
     def room_is_short(self) -> bool:
         """Whether the disk may be full."""
         return self.disk.space < self._space
@@ -338,6 +358,18 @@ class World(machines.Machine):
             self.hurried = self.stopping  # who is told twice does not end in order
             self.stopping = True
             self.loop.call_soon(self.loop.signals[signal.SIGTERM])
+
+    def _stop_at_once(self) -> None:
+        if self.stopping:
+            self.stop()
+
+    def crash_now(self, how: str, flip: bool) -> None:
+        """Kill the server as it is, and perhaps turn a bit before the next starts."""
+        if flip:
+            self._flips.append(self.random.randrange(1, 1000))
+        self._armed.append(Fault(self.now_us // 1000, "crash", "between turns", how))
+        self.disk.dead = True
+        self._die()
 
     def _arm(self, fault: Fault) -> None:
         """A crash is to happen at its point, or soon."""
@@ -377,82 +409,28 @@ class World(machines.Machine):
             self.reach.met(point)
             if self._armed and self._armed[0].what == point and self.random.random() < 0.5:
                 self._kill()
-        if self._failing and call != "read":
-            failing = self._failing[0]
-            if failing == call or (failing == "create" and call in ("rename", "preallocate")):
-                self._failing.pop(0)
-                self.note(f"{call} of {name} fails")
+        if self._failing and call in FAILING[self._failing[0]]:
+            kind = self._failing[0]
+            if kind == "compactor dies" and not self.in_child:
+                return
+            self._failing.pop(0)
+            self.note(f"{call} of {name} fails")
+            tidies = call == "remove" and self.step_name == "step" and name.endswith(".tmp")
+            if not self.in_child and not tidies:  # with those the server lives on
                 self.promises.disk_fails()
-                raise OSError(5, "Input/output error", name)
+            self.promises.hampered = True
+            raise OSError(5, "Input/output error", name)
+
+    def _ran_full(self, call: str, free_bytes: int) -> None:
+        """There was no room. The end of a server is that only if there is none for the shortest
+        segment, nor for what does not fit into one."""
+        self.promises.hampered = True
+        if not self.in_child and (call == "write" or free_bytes < 4200 + self.disk.longest):
+            self.promises.starved = True
 
     def _flip_bits(self) -> None:
-        if self._flips and self._ended in ("power", "kill", "stopped", "failed"):
+        if self._flips and self.ended in ("power", "kill", "stopped", "failed"):
             self.promises.flip(self._flips.pop(0))
-
-    # --- when the faults are over -----------------------------------------------------------
-
-    def _heal(self) -> None:
-        """Nothing goes wrong any more: every wait and every connection comes to its end."""
-        self.note("the faults are over")
-        self._make_room()
-        self._failing.clear()
-        self._flips.clear()
-        self.slow = 1
-        self.winding_down = True
-        self._until(lambda: self.loop is not None and self.loop.listening, "no server starts")
-        self._until(lambda: not self.promises.oracle.full, "the disk has room and is full", 3000)
-        for wire in self.wires:
-            if wire.vanished:
-                wire.reset()
-            else:
-                wire.read_on()
-                wire.half_close()
-        self._until(
-            lambda: all(wire.lost for wire in self.wires) and not self.promises.served(),
-            "connections do not end",
-        )
-        self.promises.all_gone()
-
-    def _drain(self) -> None:
-        """A worker finishes what there is."""
-
-        def act() -> None:
-            if wire.seen_end or wire.closed:
-                return
-            self.later(20_000, act)
-            if not wire.inbox and asked:
-                return
-            words = [line.split(b" ") for line in bytes(wire.inbox).split(b"\r\n")]
-            jobs = [word[0] for word in words if len(word) == 4 and len(word[0]) == 36]
-            wire.inbox.clear()
-            for job_id in jobs:
-                wire.send(b"complete %b 0\r\n\r\n" % job_id)
-            wire.send(b"lease red green blue 300\r\n")
-            asked.append(1)
-
-        end_us = self.now_us + 9_000_000
-        wire: Any = None
-        asked: list[int] = []
-        while self.promises.unfinished() and self.now_us < end_us:
-            if wire is None or wire.seen_end:
-                wire = self.connect(None)
-                assert wire is not None
-                asked.clear()
-                act()
-            self._step()
-        demand(not self.promises.unfinished(), "liveness", "work is left that nobody is handed")
-        if wire is not None:
-            wire.half_close()
-
-    def _stop_and_start(self) -> None:
-        """A server that stops leaves all as it is."""
-        self._final = True
-        self._ended = ""
-        self.stop()
-        self._until(lambda: self._ended == "stopped" and self.loop is None, "it does not stop")
-        self._final = False
-        self._start()
-        self._until(lambda: self.loop is not None and self.loop.listening, "it does not start")
 
 
 class Address:
