@@ -109,6 +109,13 @@ class Answers:
                     "order", f"{peer.name} leases from {names!r}: one of "
                     f"{[head.id for head in heads]!r} is next, {reply!r} was said",
                 )  # fmt: skip
+            served = self.model.served
+            longest = min(heads, key=lambda head: served.get(head.name, 0))
+            if served.get(job.name, 0) > served.get(longest.name, 0):
+                raise Violation(
+                    "order", f"{peer.name} is handed a job of {job.name!r}, though "
+                    f"{longest.name!r} was served longer ago",
+                )  # fmt: skip
             self._hand_out(peer, job)
         elif wait_ms == 0:
             peer.expect(TIMEOUT, "finds no job")

@@ -66,6 +66,8 @@ class Oracle(Answers):
         model.evicted = 0
         model.changed.clear()
         model.over.clear()
+        model.served.clear()
+        model.leases = 0
         self.peers.clear()
         self.known = {job.name for job in jobs.values()}
         self.draining = self.full = False

@@ -15,6 +15,7 @@ from tests.simulation.model import LEASED, Job
 from tests.simulation.network import Wire
 from tests.simulation.oracle import Oracle
 from tests.simulation.peers import Peer
+from tests.simulation.times import Times
 from tests.simulation.violation import demand
 from tests.simulation.watch import Watch, compare, jobs_of
 from workq.cmdlog.scan import Reading
@@ -36,6 +37,7 @@ class Promises:
     Attributes:
         oracle: knows what every client must be told.
         damage: knows which bits have flipped.
+        times: knows how late it may be.
         disk_failed: whether the disk has given the present server a reason to end.
         starved: whether there was not even room for the shortest segment.
         hampered: whether something has kept it from compacting.
@@ -55,7 +57,6 @@ class Promises:
         self._watch: Watch | None = None
         self._always = mine.sync == "always"
         self._base: dict[bytes, Job] = {}
-        self._base_time_ms = 0
         self._history: list[tuple[int, int, dict[bytes, Job | None]]] = []
         self._position = 0
         self._told = 0  # the highest position that a client may have been told of
@@ -63,26 +64,25 @@ class Promises:
         self._required_after_power = 0
         self._at_most = 0
         self._written_at: list[tuple[int, int]] = []  # time and position, for `interval`
-        self._base_ms = -1
-        self._last_ms = 0
-        self._stall_end_us = 0
-        self._stall_us = 0
         self._slow_until_us = 0
-        self._least_offset_ms = 0
         self._digest: bytes | None = None
         self.damage = Damage(world)
         self.disk_failed = self.hampered = self.starved = False
         self._failed_at_start = False
-        self._started_us = 0
+        self._found: dict[str, bytes] = {}
         self._to_tell: list[Peer] = []
         self._token = 0
-        self._failed_us = self._stepped_us = self._gone_us = 0
-        self._steady_ms: int | None = None
-        self._kept_all = False
+        self.times = Times(world)
+        self._failed_us = 0
         self._epoch = 0
         self._damaged = False
 
     # --- a server begins ----------------------------------------------------------------------
+
+    def starting(self) -> None:
+        """A server is about to start, and finds this on the disk."""
+        files = self._world.disk.files
+        self._found = {name: bytes(inode.now) for name, inode in files.items()}
 
     def started(self, ring: Any) -> None:
         """A server has read the log and opened it, and has not served yet."""
@@ -95,16 +95,13 @@ class Promises:
             ring.log.epoch > self._epoch or self._damaged, "survival",
             f"epoch {ring.log.epoch} has been before",
         )  # fmt: skip
-        self._last_ms = max(self._last_ms, world.wall_ms())
-        self._started_us = world.now_us
         self._epoch, self._damaged = ring.log.epoch, False
         if self._digest is not None:
             same = dump.digest(ring.broker.engine) == self._digest
             demand(same, "digest", "the state after a clean stop has another digest")
             self._digest = None
         self._base = self._copied(jobs)
-        times = [time_ms for at, time_ms, _ in self._history if at <= position]
-        self._base_time_ms = max(times, default=self._base_time_ms)
+        self.times.started(time_ms for at, time_ms, _ in self._history if at <= position)
         self._history.clear()
         self._written_at.clear()
         self._position = ring.log.position
@@ -116,7 +113,7 @@ class Promises:
         demand(not self._failed_at_start, "server", "a start has passed over a failed call")
         self.disk_failed = self.hampered = self.starved = False
         self._to_tell = []
-        self._base_ms = -1
+        tidy.kept_aside(world.disk, self._found, position)
         self._watch = Watch(ring, self._begun, self._ended, self._log_fails)
         unsafe = world.disk.unsafe_segments()
         demand(not unsafe, "survival", f"a server serves while {unsafe} are not safe")
@@ -144,7 +141,7 @@ class Promises:
         required = self._required
         if self.damage.done:
             required = self.damage.accepted(required)
-            self._kept_all = False
+            self.times.lost()
             self._damaged = True
         demand(
             position >= required, "survival",
@@ -160,50 +157,7 @@ class Promises:
 
     def _begun(self, now_ms: int, offset_ms: int) -> None:
         """A turn begins: is the time right?"""
-        world = self._world
-        elapsed_ms = world.now_us / 1000
-        if self._base_ms < 0:
-            self._base_ms = round(now_ms - elapsed_ms)
-            demand(now_ms >= self._base_time_ms, "clock", "the clock has gone back over a restart")
-            since_ms = (world.now_us - self._started_us) // 1000
-            later_ms = max(world.wall_ms() - self._least_offset_ms, self._last_ms + since_ms) + 2
-            demand(now_ms <= later_ms, "clock", "the clock begins in the future")
-            self._check_goes_on()
-            self.oracle.late_ms = 1 << 60
-        else:
-            demand(now_ms >= self.oracle.model.now_ms, "clock", "the clock has gone back")
-            off_ms = abs(now_ms - elapsed_ms - self._base_ms)
-            demand(off_ms < 3, "clock", f"the clock is off by {off_ms} ms")
-            late_us = 4000
-            if world.now_us < self._stall_end_us + 20_000:
-                late_us += self._stall_us
-            if world.now_us < self._first_us + 1_100_000:
-                late_us += 2_000_000
-            self.oracle.late_ms = late_us // 1000
-        if self._first_us < 0:
-            self._first_us = world.now_us
-        self._least_offset_ms = min(self._least_offset_ms, offset_ms)
-
-    _first_us = -1
-
-    def stepped(self) -> None:
-        """Somebody has set the wall clock."""
-        self._stepped_us = self._world.now_us
-
-    def _check_goes_on(self) -> None:
-        """If nothing of the log was lost, time goes on where it had come to: the server looks at
-        the wall clock each second, and writes down what it is ahead by if that changes by one."""
-        looked_us = max(self._stepped_us + 1_100_000, self._stall_end_us + 1_100_000)
-        if self._steady_ms is not None and self._kept_all and looked_us < self._gone_us:
-            off_ms = abs(self._base_ms - self._steady_ms)
-            demand(off_ms < 1010, "clock", f"a restart has changed the time by {off_ms} ms")
-
-    def stalled(self, for_us: int) -> None:
-        """The machine does not let the server run for a while."""
-        now_us = self._world.now_us
-        before_us = self._stall_us if now_us < self._stall_end_us + 20_000 else 0
-        self._stall_us = before_us + for_us
-        self._stall_end_us = max(self._stall_end_us, now_us + for_us)
+        self.oracle.late_ms = self.times.turn(now_ms, offset_ms, self.oracle.model.now_ms)
 
     def slowed(self) -> None:
         """The disk is slow for a while."""
@@ -216,7 +170,7 @@ class Promises:
             return
         now_us = self._world.now_us
         if self.disk_failed and not self._world.stopping:
-            since_us = max(self._failed_us, self._stall_end_us, self._slow_until_us)
+            since_us = max(self._failed_us, self.times.stall_end_us, self._slow_until_us)
             demand(now_us < since_us + 1_000_000, "server", "the disk has failed, and it goes on")
         limit_us = 1000 * self.oracle.bounds.request_timeout_ms
         for peer in self.oracle.peers.values():
@@ -224,8 +178,9 @@ class Promises:
                 peer.busy_us = now_us
             if peer.lost or peer.stalled:
                 continue
+            self._look_at_silence(peer)
             if limit_us and peer.asked_us >= 0 and not (peer.closing or peer.eof or peer.wait):
-                since_us = max(peer.asked_us, peer.busy_us, self._stall_end_us)
+                since_us = max(peer.asked_us, peer.busy_us, self.times.stall_end_us)
                 demand(
                     now_us - since_us < limit_us + 200_000, "deadlines",
                     f"{peer.name} takes longer than it may for a request",
@@ -241,6 +196,18 @@ class Promises:
                 safe = disk.safe if self._always else disk.written
                 held = peer.waiting[0].position > safe or self.disk_failed
                 demand(held, "liveness", f"{peer.name} is not sent what it was told")
+
+    def _look_at_silence(self, peer: Peer) -> None:
+        """Who says nothing for too long, and waits for nothing, is not kept."""
+        limit_us = 1000 * self.oracle.bounds.idle_timeout_ms
+        if peer.asked_us >= 0:  # it is in the middle of a request, for which there is more time
+            peer.busy_us = self._world.now_us
+        if limit_us and not (peer.closing or peer.eof or peer.refused):
+            since_us = max(peer.heard_us, peer.busy_us, self.times.stall_end_us)
+            demand(
+                self._world.now_us - since_us < limit_us + 300_000, "deadlines",
+                f"{peer.name} is silent for longer than it may",
+            )  # fmt: skip
 
     def _ended(self) -> None:
         """A turn has ended; nothing has been sent yet."""
@@ -325,6 +292,7 @@ class Promises:
         session = wire.session
         peer = Peer(f"client {len(self.oracle.peers) + 1}", 65_536)
         peer.wire = wire
+        peer.heard_us = self._world.now_us
         first = b"".join(session.replies)
         # What is received must find the peer even before the turn in which it is seen first.
         self.oracle.peers[session] = peer
@@ -381,7 +349,7 @@ class Promises:
             self._check_clean(ring)
         else:
             self._count_safe()
-        self._note_times()
+        self.times.gone(self.oracle.model.now_ms)
         self._watch = None
 
     def _check_clean(self, ring: Any) -> None:
@@ -394,25 +362,15 @@ class Promises:
         if not self.hampered:
             tidy.stopped(world.disk)
 
-    def _note_times(self) -> None:
-        self._last_ms = max(self._last_ms, self.oracle.model.now_ms)
-        if self._base_ms >= 0:  # frames that nothing but the log itself has made may be later
-            self._last_ms = max(self._last_ms, self._base_ms + self._world.now_us // 1000 + 1)
-            self._steady_ms = self._base_ms
-        self._first_us = -1
-        self._gone_us = self._world.now_us
-        self._kept_all = True
-
     def died(self, how: str) -> None:
         """The server was killed, or the power has failed."""
         self._digest = None
         self._failed_at_start = False
         if self._watch is not None:
-            self._note_times()
-        if self._watch is not None:
+            self.times.gone(self.oracle.model.now_ms)
             self._count_safe()
         if how == "power":
-            self._kept_all = False
+            self.times.lost()
             self._required = min(self._required, self._required_after_power)
             self._at_most = 0
             self.damage.power_failed()
@@ -433,7 +391,7 @@ class Promises:
         mine = world.settings
         end_us = min(world.now_us, self._failed_us) if self.disk_failed else world.now_us
         before_us = end_us - mine.interval_ms * 1000 - 20 * mine.disk_us - 50_000
-        if max(self._stall_end_us, self._slow_until_us) > before_us:
+        if max(self.times.stall_end_us, self._slow_until_us) > before_us:
             return 0
         return max(
             (position for at_us, position in self._written_at if at_us < before_us), default=0

@@ -45,6 +45,26 @@ def stopped(disk: FaultyDisk) -> None:
         )  # fmt: skip
 
 
+def kept_aside(disk: FaultyDisk, found: dict[str, bytes], position: int) -> None:
+    """A start goes on from a position: what it found behind that is kept, in `.cut` files."""
+    snapshots = [name[:9] for name in disk.files if name.endswith(".snap")]
+    newest = max(snapshots, default="")
+    kept = [bytes(inode.now) for name, inode in disk.files.items() if name.endswith(".cut")]
+    for name, data in found.items():
+        if not name.endswith(".log") or name[:9] < newest:
+            continue
+        good = HEADER_BYTES
+        for head in heads(data, HEADER_BYTES, data[24:32]):
+            if head.position > position:
+                break
+            good = head.end
+        tail = data[good:].rstrip(b"\0")
+        demand(
+            not tail or any(tail in one for one in kept), "damage",
+            f"{len(tail)} bytes of {name} were cut off and are not kept",
+        )  # fmt: skip
+
+
 def vouched(disk: FaultyDisk, position: int) -> None:
     """A server was left alone, and had come to a position long enough ago: damage to any of it
     must be found."""

@@ -137,6 +137,7 @@ class World(machines.Machine):
         if self.room_is_short and self.random.random() < 0.3:  # others have been faster
             self.disk.space = self.disk.used() + self.random.choice((0, 3000, 5000, 9000))
         self.note("a server starts")
+        self.promises.starting()
         loop = self.boot()
         self.stopping = self.hurried = False
         self._task = loop.create_task(self._serve())
@@ -292,7 +293,7 @@ class World(machines.Machine):
         elif kind == "wall clock steps":
             step_ms = (number % 400 - 200) * (1 if number % 3 else 3000)
             self.stepped_us += step_ms * 1000
-            self.promises.stepped()
+            self.promises.times.stepped()
             if abs(self.stepped_us) > 1_500_000_000:
                 self.stepped_us = 0
         elif kind == "stall":
@@ -330,7 +331,7 @@ class World(machines.Machine):
     def stall(self, for_us: int) -> None:
         """Do not let the server run for a while."""
         self.stalled_until_us = self.now_us + for_us
-        self.promises.stalled(for_us)
+        self.promises.times.stalled(for_us)
 
     def _make_room(self) -> None:
         self.disk.space = self._space
