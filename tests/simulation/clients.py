@@ -93,7 +93,7 @@ class Client:
 
     def _pause(self) -> None:
         """Say nothing for a while, though something is half said."""
-        pause_us = self._random.choice((100_000, 900_000))
+        pause_us = self._random.choice((100_000, 900_000, 3_000_000))
         self._silent_until_us = self._world.now_us + pause_us
 
     def _listen(self, wire: Wire) -> None:
@@ -135,6 +135,8 @@ class Client:
 
     def _data(self) -> bytes:
         size = self._random.choice((0, 1, 3, 20, 20, 100, 700))
+        if self._random.random() < 0.3:  # many begin alike
+            return (b"begin alike " * 60)[: size - 1] + b"abc"[: min(size, 1)]
         return bytes(self._random.choices(b"abc\r\n ", k=size))
 
     def _block(self, line: bytes, flags: bytes = b"") -> bytes:

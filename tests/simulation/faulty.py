@@ -65,7 +65,7 @@ class FaultyDisk(SimulatedDisk):
         hook: asked before each call.
         ran_full: told of each call that there was no room for, and of how much room there was.
         longest: the size of the longest frame that was written.
-        written: the highest position of a frame that the system was given.
+        written: the position up to which the system was given every frame.
         lied: whether syncs do nothing: a control, which the checkers must find.
         dead: whether the process that used it was killed: it calls nothing any more.
     """
@@ -157,7 +157,7 @@ class FaultyDisk(SimulatedDisk):
         if ".log" in self._target:
             self.longest = max(self.longest, len(data))
             for head in heads(data, 0, data[:8]):
-                if head.position > self.written:
+                if head.position == self.written + 1:  # else one before it is missing
                     self.written = head.position
                     self._frames.append((head.position, inode, version))
 

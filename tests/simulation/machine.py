@@ -110,6 +110,9 @@ class Machine:
     def published(self) -> None:
         """A snapshot has got its name, and what it replaces is removed."""
 
+    def compaction_failed(self, error: Exception) -> None:
+        """A compaction has not come to its end."""
+
     def boot(self) -> SimulatedLoop:
         """Begin a new process."""
         self.boots += 1
@@ -198,7 +201,13 @@ class Worker:
     def _begin(self) -> None:
         machine = self._machine
         delay_us = machine.random.randint(1, machine.disk_us * machine.slow)
+        if self._name() == "step":  # of a compaction, whose process takes a while
+            delay_us *= 10
         machine.later(delay_us, self._due)
+
+    def _name(self) -> str:
+        step, _ = self._steps[0]
+        return str(getattr(getattr(step, "func", step), "__name__", "step"))
 
     def _due(self) -> None:
         if self._machine.boots == self._boot and self._steps:
@@ -210,7 +219,7 @@ class Worker:
         machine = self._machine
         step, done = self._steps[0]
         failure: Exception | None = None
-        machine.step_name = getattr(getattr(step, "func", step), "__name__", "step")
+        machine.step_name = self._name()
         try:
             step()
             if machine.step_name == "step":
@@ -256,6 +265,7 @@ class Child:
         try:
             compact.compact(machine.disk, self._number, self._position)
         except (DirectoryError, OSError) as error:
+            machine.compaction_failed(error)
             raise CompactionError(str(error)) from error
         finally:
             machine.in_child = False

@@ -45,6 +45,10 @@ class Tap(Protocol):
         """The server has handed something to the transport."""
         ...
 
+    def closing(self, wire: Wire) -> None:
+        """The server ends the connection."""
+        ...
+
 
 class Wire:
     """One connection, both of its ends.
@@ -244,17 +248,23 @@ class Wire:
 
     def write_eof(self) -> None:
         """Send no more."""
+        if self.takes_more():
+            self._tap.closing(self)
         self._wants_eof = True
         self._push()
 
     def close(self) -> None:
         """Close when all is sent."""
+        if self.takes_more():
+            self._tap.closing(self)
         if not self._closing:
             self._closing = True
             self._push()
 
     def abort(self) -> None:
         """Close at once."""
+        if self.takes_more():
+            self._tap.closing(self)
         if not self.lost:
             self._closing = True
             self._kept.clear()

@@ -45,6 +45,7 @@ class Oracle(Answers):
         full: whether the log has said that the disk is full.
         late_ms: how late something may be at present.
         now_us: the machine's time.
+        drained_us: when the server was told to stop.
     """
 
     def __init__(self, bounds: Any, behind_bytes_max: int) -> None:
@@ -54,7 +55,7 @@ class Oracle(Answers):
         self.peers: dict[Any, Peer] = {}
         self.known: set[bytes] = set()
         self.draining = self.full = False
-        self.late_ms = self.now_us = 0
+        self.late_ms = self.now_us = self.drained_us = 0
         self.line_places = 0
         self.leases = 0
         self.holders: dict[bytes, int] = {}
@@ -206,6 +207,7 @@ class Oracle(Answers):
     def on_drain(self) -> None:
         """The server was told to stop."""
         self.draining = True
+        self.drained_us = self.now_us
 
     def on_end(self) -> None:
         """The time to stop is over: who still waits is told so."""
@@ -358,8 +360,20 @@ class Oracle(Answers):
         self.model.lease(job)
         self.holders[job.id] = self.leases
         peer.undelivered.append((job, self.leases))
+        if job.foreground:
+            peer.works_on.append((job, self.leases))
         peer.leases[peer.at] = self.leases
         peer.expect(lease_of(job), "is handed a job")
+
+    def may_close(self, peer: Peer) -> bool:
+        """Whether the documents let the server end a connection now."""
+        if peer.closing or peer.eof or peer.lost:
+            return True
+        works = any(
+            job.state == LEASED and self.holders.get(job.id) == number and self._there(job)
+            for job, number in peer.works_on
+        )
+        return self.draining and not (peer.items or peer.wait or works)
 
     # --- what leaves --------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ class Peer:
         leases: the numbers of those told in this turn, with their places in `said`.
         waiting: replies that are not handed over.
         undelivered: leases in them: the job and the number.
+        works_on: the leases of foreground jobs that it ever had, in the same way.
         asked_us: when its unfinished request began; -1 if there is none.
         began_us: when what it sent last began.
         heard_us: when something of it came last.
@@ -87,6 +88,7 @@ class Peer:
         self.leases: dict[int, int] = {}
         self.waiting: deque[Said] = deque()
         self.undelivered: list[tuple[Job, int]] = []
+        self.works_on: list[tuple[Job, int]] = []
         self.cut_off = b""
         self.asked_us = -1
         self.heard_us = 0

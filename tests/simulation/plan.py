@@ -153,7 +153,7 @@ def faults_of(seed: int) -> list[Fault]:
         faults.append(
             Fault(at_ms, "crash", random.choice(POINTS), random.choice(("power", "power", "kill")))
         )
-    for kind in random.sample(FAULTS, random.randint(2, 7)):
+    for kind in random.sample(FAULTS, random.randint(4, 9)):
         for _ in range(random.randint(1, 3)):
             number = random.randrange(1, 1000)
             faults.append(Fault(random.randrange(50, FAULTS_MS), kind, number))

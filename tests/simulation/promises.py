@@ -41,6 +41,7 @@ class Promises:
         disk_failed: whether the disk has given the present server a reason to end.
         starved: whether there was not even room for the shortest segment.
         hampered: whether something has kept it from compacting.
+        untidy: whether something could not be removed.
     """
 
     def __init__(self, world: Any) -> None:
@@ -58,6 +59,7 @@ class Promises:
         self._always = mine.sync == "always"
         self._base: dict[bytes, Job] = {}
         self._history: list[tuple[int, int, dict[bytes, Job | None]]] = []
+        self._numbers = [(0, (0, 0))]
         self._position = 0
         self._told = 0  # the highest position that a client may have been told of
         self._required = 0  # what the next start must have
@@ -67,7 +69,7 @@ class Promises:
         self._slow_until_us = 0
         self._digest: bytes | None = None
         self.damage = Damage(world)
-        self.disk_failed = self.hampered = self.starved = False
+        self.disk_failed = self.hampered = self.starved = self.untidy = False
         self._failed_at_start = False
         self._found: dict[str, bytes] = {}
         self._to_tell: list[Peer] = []
@@ -100,6 +102,7 @@ class Promises:
             same = dump.digest(ring.broker.engine) == self._digest
             demand(same, "digest", "the state after a clean stop has another digest")
             self._digest = None
+        self._check_numbers(ring.broker.engine, position)
         self._base = self._copied(jobs)
         self.times.started(time_ms for at, time_ms, _ in self._history if at <= position)
         self._history.clear()
@@ -110,8 +113,11 @@ class Promises:
         self.oracle.restarted(jobs)
         self.oracle.full = ring.broker.room.disk_full
         demand(world.room_is_short or not self.oracle.full, "replies", "there is room on the disk")
+        newest = max(name for name in world.disk.files if name.endswith(".log"))
+        short = len(world.disk.files[newest].now) < world.settings.segment_bytes
+        demand(self.oracle.full or not short, "replies", "a segment is short, and nobody is told")
         demand(not self._failed_at_start, "server", "a start has passed over a failed call")
-        self.disk_failed = self.hampered = self.starved = False
+        self.disk_failed = self.hampered = self.starved = self.untidy = False
         self._to_tell = []
         tidy.kept_aside(world.disk, self._found, position)
         self._watch = Watch(ring, self._begun, self._ended, self._log_fails)
@@ -119,6 +125,17 @@ class Promises:
         demand(not unsafe, "survival", f"a server serves while {unsafe} are not safe")
         world.disk.reset_frames(ring.log.position)
         world.note(f"serves from position {position} with {len(jobs)} jobs")
+
+    def _numbers_of(self, engine: Any) -> tuple[int, int]:
+        """How far the numbers have come that are never used twice."""
+        return engine.seq, engine.token
+
+    def _check_numbers(self, engine: Any, position: int) -> None:
+        """A start knows how far they had come."""
+        known = [numbers for at, numbers in self._numbers if at <= position]
+        self._numbers = [(0, known[-1])]
+        found = self._numbers_of(engine)
+        demand(found == known[-1], "digest", f"numbers go on from {found}, not from {known[-1]}")
 
     def _copied(self, jobs: dict[bytes, Job]) -> dict[bytes, Job]:
         return {job_id: job.copy() for job_id, job in jobs.items()}
@@ -179,10 +196,14 @@ class Promises:
             if peer.lost or peer.stalled:
                 continue
             self._look_at_silence(peer)
-            if limit_us and peer.asked_us >= 0 and not (peer.closing or peer.eof or peer.wait):
+            if peer.asked_us >= 0 and not (peer.closing or peer.eof or peer.wait):
                 since_us = max(peer.asked_us, peer.busy_us, self.times.stall_end_us)
+                within_us = limit_us or 1 << 60
+                if self.oracle.draining:  # then it has not long
+                    since_us = max(since_us, self.oracle.drained_us)
+                    within_us = min(within_us, 1_000_000)
                 demand(
-                    now_us - since_us < limit_us + 200_000, "deadlines",
+                    now_us - since_us < within_us + 200_000, "deadlines",
                     f"{peer.name} takes longer than it may for a request",
                 )  # fmt: skip
             held_bytes = sum(len(said.reply) for said in peer.waiting)
@@ -202,7 +223,8 @@ class Promises:
         limit_us = 1000 * self.oracle.bounds.idle_timeout_ms
         if peer.asked_us >= 0:  # it is in the middle of a request, for which there is more time
             peer.busy_us = self._world.now_us
-        if limit_us and not (peer.closing or peer.eof or peer.refused):
+        kept = peer.wire is not None and peer.wire.takes_more()
+        if limit_us and kept and not (peer.closing or peer.eof):
             since_us = max(peer.heard_us, peer.busy_us, self.times.stall_end_us)
             demand(
                 self._world.now_us - since_us < limit_us + 300_000, "deadlines",
@@ -222,6 +244,8 @@ class Promises:
         for event in events:
             if event[0] == "open":
                 event[2].said = list(event[1].replies)
+            elif event == ("full", True):
+                demand(self.hampered, "replies", "the disk is called full, and has room")
         oracle.now_us = world.now_us
         oracle.turn(events)
         model = oracle.model
@@ -237,6 +261,7 @@ class Promises:
                 for job_id in model.changed
             }  # fmt: skip
             self._history.append((position, model.now_ms, changed))
+            self._numbers.append((position, self._numbers_of(watch.ring.broker.engine)))
             model.changed.clear()
         if position > self._position:
             self._written_at.append((world.now_us, position))
@@ -327,6 +352,14 @@ class Promises:
         )  # fmt: skip
         self._told = position
 
+    def closing(self, wire: Wire) -> None:
+        """The server ends a connection: may it?"""
+        watch = self._watch
+        if watch is None or watch.ring.failed.is_set() or self._world.hurried:
+            return
+        peer = self.oracle.peers[wire.session]
+        demand(self.oracle.may_close(peer), "replies", f"{peer.name} is closed without a reason")
+
     # --- a server ends ------------------------------------------------------------------------
 
     def disk_fails(self) -> None:
@@ -415,9 +448,13 @@ class Promises:
                 world.disk,
                 max((at for at_us, at in self._written_at if at_us < before_us), default=0),
             )
-        if not self.hampered:
-            jobs = self.oracle.model.jobs.values()
-            tidy.bounded(world.disk, jobs, world.settings.segment_bytes)
+        tmp = [name for name in world.disk.files if name.endswith(".tmp")]
+        demand(not tmp or self.untidy, "bounds", f"{tmp} are left over")
+
+    def bounded(self) -> bool:
+        """Whether the log takes no more than is promised."""
+        jobs = self.oracle.model.jobs.values()
+        return tidy.bounded(self._world.disk, jobs, self._world.settings.segment_bytes)
 
     # --- the end ------------------------------------------------------------------------------
 

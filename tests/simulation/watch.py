@@ -39,7 +39,7 @@ class Watch:
         broker = ring.broker
         self._begun, self._ended = begun, ended
         self._spy(broker, "turn", before=self._turn)
-        self._spy(ring, "fail", before=failed)
+        self._spy(ring.writer, "_fail", before=failed)
         self._spy(broker, "release", before=lambda: ended())
         self._spy(broker, "_serve", before=self._note("serve"), after=self._note("served"))
         self._spy(broker, "_cut_off", before=self._note("cut"))

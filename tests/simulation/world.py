@@ -340,6 +340,11 @@ class World(machines.Machine):
         """A snapshot was published."""
         self.promises.published()
 
+    def compaction_failed(self, error: Exception) -> None:
+        """A compaction has failed: there must be a reason."""
+        if not self.promises.hampered:
+            raise Violation("digest", f"a compaction fails for no reason: {error}")
+
     def _speed_up(self) -> None:
         self.slow = 1
 
@@ -403,6 +408,7 @@ class World(machines.Machine):
 
     def _before_call(self, call: str, name: str) -> None:
         """The server is about to call the disk."""
+        demand(self.disk.locked, "server", f"{call} of {name} by who has not locked the directory")
         if call == "remove" and self.step_name == "step":
             self.promises.removing(name)
         point = point_of(self, call, name)
@@ -419,6 +425,7 @@ class World(machines.Machine):
             tidies = call == "remove" and self.step_name == "step" and name.endswith(".tmp")
             if not self.in_child and not tidies:  # with those the server lives on
                 self.promises.disk_fails()
+            self.promises.untidy |= tidies
             self.promises.hampered = True
             raise OSError(5, "Input/output error", name)
 
