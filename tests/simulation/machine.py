@@ -299,10 +299,14 @@ def installed(
         limits: that are other than shipped, by name.
     """
 
-    async def listen(ring: Any, address: Any, insecure: bool) -> Any:
+    async def listen(ring: Any, listener: Any, address: Any, sockets: Any) -> None:
         assert machine.loop is not None
         machine.loop.listening = ring.connection
-        return [Listener(machine.loop)], [str(address)]
+        listener.servers.append(Listener(machine.loop))
+        listener.places.append(str(address))
+
+    def child(path: str, number: int, position: int, hurried: bool) -> Child:
+        return Child(machine, path, number, position)
 
     places: tuple[tuple[Any, str, Any], ...] = (
         (clock, "time", machine),
@@ -315,9 +319,10 @@ def installed(
         (storage, "ThreadWorker", lambda call: Worker(machine, call)),
         (storage, "os", FakeOs(machine)),
         (storage, "time", machine),
-        (compaction, "Child", lambda *arguments: Child(machine, *arguments)),
+        (compaction, "Child", child),
         (compaction, "time", machine),
         (service, "Ring", make_ring),
+        (service, "bind", lambda address, insecure: []),
         (service, "_listen", listen),
         (service, "raise_descriptor_limit", lambda: 20_000),
         (service, "take_over_collection", lambda: None),
