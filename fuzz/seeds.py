@@ -13,8 +13,10 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Final
 
-from fuzz import broker
+from fuzz import broker, log
 from fuzz.bounds import PROFILES
+from fuzz.edits import EDITS, SEALS
+from fuzz.histories import HISTORIES
 from fuzz.words import FIRST_WORD, IDS, WORDS, contract
 from fuzz.world import START_MS
 from tests.conformance.conform import Case, Variables, load, unescape
@@ -125,6 +127,17 @@ def _passed(ms: int) -> bytes:
     return program
 
 
+def log_seeds() -> list[bytes]:
+    """Every log, whole and with each change there is, and all that can be looked at."""
+    looks = range(len(log.LOOKS) + 1)
+    found = [bytes((look, number)) for look in looks for number in range(len(HISTORIES))]
+    for number, _ in enumerate(EDITS):
+        for seal in SEALS:
+            step = bytes((number | seal << 6, 2, 2, 3, number))
+            found += [bytes((look, number % 4)) + step for look in looks]
+    return found
+
+
 def dictionary() -> str:
     """Every word, as the byte that stands for it would hide it, and as that byte."""
     lines = []
@@ -137,7 +150,7 @@ def dictionary() -> str:
 
 def write(target: str, folder: Path) -> None:
     """Write the seeds and the dictionary of a target."""
-    seeds = {"reader": reader_seeds, "broker": broker_seeds}[target]()
+    seeds = {"reader": reader_seeds, "broker": broker_seeds, "log": log_seeds}[target]()
     (folder / "seeds").mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         (folder / "seeds" / sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)

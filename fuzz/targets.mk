@@ -6,7 +6,7 @@ TARGET ?= reader
 TIME ?= 600
 FUZZ := build/fuzz/$(TARGET)
 
-fuzz: $(VENV)/.fuzz ## Search for mistakes for TIME=600 seconds: TARGET=reader or TARGET=broker
+fuzz: $(VENV)/.fuzz ## Search for mistakes for TIME=600 seconds: TARGET=reader, broker, log or settings
 	$(BIN)/python -m fuzz.seeds $(TARGET) $(FUZZ)
 	PYTHONHASHSEED=0 $(BIN)/python -m fuzz.run $(TARGET) $(FUZZ) -max_total_time=$(TIME) $(ARGS)
 

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import broker, reader
+from fuzz import broker, log, reader
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
-CHECKS: dict[str, Callable[[bytes], None]] = {"reader": reader.check, "broker": broker.check}
+CHECKS: dict[str, Callable[[bytes], None]] = {
+    "reader": reader.check,
+    "broker": broker.check,
+    "log": log.check,
+}
 FILES = [(target, path) for target in CHECKS for path in sorted((CORPUS / target).iterdir())]
 
 #: What a checkout of the repository and a run of all tests can bear.

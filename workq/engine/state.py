@@ -7,6 +7,7 @@ looked at the state before. What kind each field is stands in `workq.engine.fiel
 
 from __future__ import annotations
 
+import reprlib  # of what is long or deep it shows the beginning only
 from collections import OrderedDict
 from collections.abc import Callable, Container
 from typing import Any
@@ -109,15 +110,20 @@ class State:
                     raise _unfit(transition, "is not there")
             if job.state not in before and not _is_counted_only(transition, job):
                 raise _unfit(transition, f"is {job.state}")
+            if kind == transitions.LEASED and transition[2] <= self.token:
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
         elif kind == transitions.COUNTERS:
             if transition[1] < self.seq or transition[2] < self.token:
-                raise TransitionError(f"{transition!r} goes back")
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
         elif kind != transitions.CLOCK:
             job_id = transition[2]
             if job_id in self.jobs.parts[hash(job_id) >> SHIFT & MASK]:
                 raise _unfit(transition, "is there already")
-            if kind == transitions.RESTORED and not _is_whole(transition):
-                raise _unfit(transition, "fits no state")
+            if kind == transitions.RESTORED:
+                if not _is_whole(transition):
+                    raise _unfit(transition, "fits no state")
+            elif transition[1] <= self.seq:
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
         APPLY[kind](self, transition, job)
 
     # --- one function for each type of transition ---------------------------------------------
@@ -296,7 +302,7 @@ def _count(job: Job, reason: int) -> None:
 def _unfit(transition: Transition, what: str) -> TransitionError:
     kind = transition[0]
     job_id = transition[2] if kind not in _BEFORE else transition[1]
-    return TransitionError(f"{transitions.NAMES[kind]} of {job_id!r}, which {what}")
+    return TransitionError(f"{transitions.NAMES[kind]} of {reprlib.repr(job_id)}, which {what}")
 
 
 def _is_whole(transition: Transition) -> bool:
