@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import broker, log, reader
+from fuzz import broker, log, reader, settings
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
 CHECKS: dict[str, Callable[[bytes], None]] = {
     "reader": reader.check,
     "broker": broker.check,
     "log": log.check,
+    "settings": settings.check,
 }
 FILES = [(target, path) for target in CHECKS for path in sorted((CORPUS / target).iterdir())]
 
