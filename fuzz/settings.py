@@ -1,8 +1,8 @@
 """The settings from any flags, environment and file. The target is `check`.
 
 Data: how many flags and variables there are (the low six bits of a byte), and whether there is a
-file (bit 6); then each of them, and the lines of the file until the data ends. Most are put together
-from names and values that there are, some are raw.
+file (bit 6); then each of them, and the lines of the file until the data ends. Most are put
+together from names and values that there are, some are raw.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _VALUES: Final = (
     "[::1]", "[x]:1", "a:65536", "a:00080", "unix:/run/w.sock", "unix:/run/w.sock?mode=0660",
     "unix:", "unix:/w?mode=8", "unix:/w?x", "127.0.0.1:1, [::1]:1", "127.0.0.1:1,,\t[::1]:1",
     "a:1 " * 64, "a:1 " * 65, ",", "/var/lib/workq", "a b", "a\nb", "\x1b[31m", "\u202e", "é",
-    "é:1", "\ud800", "9" * 40, "9" * 41, "9" * 5000, "0." + "0" * 39 + "1", "1_000", "\uff11", "x" * 300,
+    "é:1", "\ud800", "9" * 40, "9" * 41, "9" * 5000, "0." + "0" * 39 + "1", "1_000", "\uff11",
+    "x" * 300,
     "a..b:1", "x" * 64 + ":1", "1.2.3:4", "0x7f.1:1", "127.1:1", PATH, "missing.toml", "\x7f",
     "[fe80::1%lo]:1", "[fe80::1%nosuch]:1", "*:1", "%:1", "host name:1", "-:1", "2130706433:1",
 )  # fmt: skip
