@@ -11,7 +11,7 @@ from typing import Final
 
 from fuzz.forms import UNASKED, WAITING, check_reply, finished, is_lease
 from fuzz.peer import Chunk, Peer, awaited, in_line, is_over
-from fuzz.reader import Forgetful
+from fuzz.reader import forgetful
 from fuzz.rebuild import check_derived
 from fuzz.watched import Law, Watched
 from workq import limits
@@ -77,7 +77,7 @@ class World:
 
     def open(self) -> Peer:
         """A client connects."""
-        peer = Peer(self.broker.open(), Reader(Forgetful(COMMANDS), self.bounds.line_bytes_max))
+        peer = Peer(self.broker.open(), Reader(forgetful(), self.bounds.line_bytes_max))
         self.peers.append(peer)
         return peer
 
