@@ -193,6 +193,7 @@ class Draft:
         if isinstance(header, bytearray) and len(header) == HEADER_BYTES:
             self._set(header, source.pick(_HEADER_FIELDS), source)
             if self._seal != NOT:
+                header[24] |= not any(header[24:32])  # no mark is drawn that is zeros
                 header[48:] = blake2b(header[:48], digest_size=16).digest()
 
     @staticmethod

@@ -96,6 +96,13 @@ def test_numbers_that_are_used_once_do_not_go_back():
     with pytest.raises(TransitionError, match="goes back"):
         state.apply((transitions.LEASED, job_id(2), 7, 99))
     assert (state.seq, state.token, state.size) == (2, 7, 1)
+    other = State()
+    other.apply((transitions.COUNTERS, 9, 0))
+    restored = (transitions.RESTORED, 2, job_id(2), QUEUE, 5, 5, 99, CALM, None, b"", 1)
+    other.apply((*restored, 0, 0, 0, None, None, None))
+    with pytest.raises(TransitionError, match="goes back"):
+        other.apply((*restored[:2], job_id(3), *restored[3:], 0, 0, 0, None, None, None))
+    assert (other.seq, other.size) == (9, 1)
 
 
 def test_what_does_not_fit_is_told_in_a_few_words():

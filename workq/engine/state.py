@@ -41,6 +41,7 @@ class State:
     Attributes:
         jobs: every job by id.
         seq, token: the highest number given by a transition so far.
+        applied_seq: the number of the job that `apply` has made last.
         offset_ms: what the wall clock was ahead of the time that never steps when that last
             changed by much: with it, the next start goes on where time had come to.
         queues: every queue that has a job, by name.
@@ -60,6 +61,7 @@ class State:
         self.jobs: SplitDict[Job] = SplitDict()
         self.seq = 0
         self.token = 0
+        self.applied_seq = 0
         self.offset_ms = 0
         self.queues: SplitDict[Queue[Job]] = SplitDict()
         self.expiries: Calendar[Job] = Calendar()
@@ -119,11 +121,13 @@ class State:
             job_id = transition[2]
             if job_id in self.jobs.parts[hash(job_id) >> SHIFT & MASK]:
                 raise _unfit(transition, "is there already")
-            if kind == transitions.RESTORED:
-                if not _is_whole(transition):
-                    raise _unfit(transition, "fits no state")
-            elif transition[1] <= self.seq:
+            restores = kind == transitions.RESTORED
+            if restores and not _is_whole(transition):
+                raise _unfit(transition, "fits no state")
+            # Those of a snapshot come in their order too, though how far they go is known before.
+            if transition[1] <= (self.applied_seq if restores else self.seq):
                 raise TransitionError(f"{reprlib.repr(transition)} goes back")
+            self.applied_seq = transition[1]
         APPLY[kind](self, transition, job)
 
     # --- one function for each type of transition ---------------------------------------------
