@@ -61,6 +61,8 @@ def test_an_address_is_a_host_and_a_port(text, host, port):
         ("[::1", "an IPv6 address stands in brackets"),
         ("[]:1", "what stands in brackets is no IPv6 address"),
         ("[127.0.0.1]:1", "what stands in brackets is no IPv6 address"),
+        ("a..b:1", "its host is no name"),
+        ("x" * 64 + ":1", "its host is no name"),
         ("h:65536", "its port is not in 0 … 65535"),
         ("h:" + "9" * 5000, "its port is not in 0 … 65535"),
         ("h:-1", "its port is not a number"),

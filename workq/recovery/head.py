@@ -27,7 +27,7 @@ from workq.errors import CorruptionError, DirectoryError
 FORMAT: Final = 1
 
 #: How long the header of a msgpack array is that is not of the shortest kind.
-_LONG_HEADERS: Final = {0xDC: 3, 0xDD: 5}
+_LONG_HEADERS: Final = {b"\xdc": 3, b"\xdd": 5}
 
 _FIELDS: Final = {"format": int, "version": str, "digest": bytes, "records": int, "data": int}
 
@@ -62,7 +62,7 @@ class Digest:
 
     def add(self, body: bytes) -> None:
         """Take in the records of a body."""
-        self._hash.update(memoryview(body)[_LONG_HEADERS.get(body[0], 1) :])
+        self._hash.update(memoryview(body)[_LONG_HEADERS.get(body[:1], 1) :])
 
     def value(self) -> bytes:
         """The digest of all that was taken in."""

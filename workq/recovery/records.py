@@ -18,6 +18,7 @@ come from clients.
 
 from __future__ import annotations
 
+import reprlib  # of what is long or deep it shows the beginning only
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,20 +32,25 @@ from workq.limits import FRAME_RECORDS_MAX, FRAME_SPLIT_BYTES
 #: What the numbers of one record take, in bytes, at the most.
 _RECORD_BYTES: Final = 128
 
-#: How many values a record of each type has, with its type.
-_LENGTHS: Final = {
-    transitions.ADDED: 10,
-    transitions.DUE: 2,
-    transitions.LEASED: 4,
-    transitions.RETURNED: 3,
-    transitions.COMPLETED: 3,
-    transitions.FAILED: 4,
-    transitions.EXPIRED: 2,
-    transitions.DELETED: 2,
-    transitions.RESTORED: 17,
-    transitions.COUNTERS: 3,
-    transitions.CLOCK: 2,
+#: The kinds of the values of a record of each type, its type included; "?" for one that may be nil.
+_JOB_KINDS: Final = (int, int, bytes, bytes, int, int, "?", Options, "?", bytes)
+_KINDS: Final[Mapping[int, tuple[object, ...]]] = {
+    transitions.ADDED: _JOB_KINDS,
+    transitions.DUE: (int, bytes),
+    transitions.LEASED: (int, bytes, int, int),
+    transitions.RETURNED: (int, bytes, int),
+    transitions.COMPLETED: (int, bytes, bytes),
+    transitions.FAILED: (int, bytes, int, bytes),
+    transitions.EXPIRED: (int, bytes),
+    transitions.DELETED: (int, bytes),
+    transitions.RESTORED: (*_JOB_KINDS, int, int, int, int, "?", "?", "?b"),
+    transitions.COUNTERS: (int, int, int),
+    transitions.CLOCK: (int, int),
 }
+_MAYBE: Final = {"?": (int, type(None)), "?b": (bytes, type(None))}
+
+#: How many values a record of each type has, with its type.
+_LENGTHS: Final = {kind: len(kinds) for kind, kinds in _KINDS.items()}
 
 #: The values of the last fields of records that do not have them yet, by type: what each field that
 #: was added to a type stands for in what was written before. Nothing has been added so far.
@@ -157,18 +163,38 @@ class Unpacker:
         options = self._options.get(values)
         if options is None:
             whole = Options(*_padded(values, _OPTIONS_LENGTH, _OPTION_DEFAULTS, "options"))
+            if set(map(type, whole)) != {int}:
+                raise RecordError("it has options that are no numbers")
             options = self._options[values] = self._options.setdefault(whole, whole)
         return self._names.setdefault(name, name), options
+
+
+def makes_sense(record: Transition) -> bool:
+    """Whether the values of a record that was read are such as a server writes.
+
+    Who reads a log need not ask: the hashes vouch for it, and a start would take a seventh longer.
+    """
+    for value, kind in zip(record, _KINDS[record[0]], strict=True):
+        if type(value) not in _MAYBE.get(str(kind), (kind,)):
+            return False
+    if record[0] not in (transitions.ADDED, transitions.RESTORED):
+        return True
+    created_ms, due_ms, time_ms = record[4], record[5], record[8]
+    if due_ms != created_ms and time_ms is None:
+        return False
+    return record[0] == transitions.ADDED or record[15] is None or record[14] is not None
 
 
 def _whole(record: Transition) -> Transition:
     """A record with all fields that its type has, from one that has another number of them."""
     kind = record[0]
+    if type(kind) is not int:
+        raise RecordError(f"it has a record of type {reprlib.repr(kind)}")
     what = f"a record of type {kind}"
     if kind in _LENGTHS:
         return _padded(record, _LENGTHS[kind], _DEFAULTS.get(kind, ()), what)
     # That of a foreground job is known, and on no log; a number that never was is to come.
-    if type(kind) is int and kind > 0 and kind not in transitions.NAMES:
+    if kind > 0 and kind not in transitions.NAMES:
         raise NewerRecord(what)
     raise RecordError(f"it has {what}")
 

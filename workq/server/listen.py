@@ -93,6 +93,8 @@ def read_address(text: str, where: str = "--listen") -> Address:
         problem = "an IPv6 address stands in brackets"
     elif bracketed and not _is_ipv6(host[1:-1]):
         problem = "what stands in brackets is no IPv6 address"
+    elif not bracketed and not _is_name(host):
+        problem = "its host is no name"
     elif not (port.isascii() and port.isdigit()):
         problem = "its port is not a number"
     elif len(port) > 5 or int(port) >= 2**16:
@@ -101,6 +103,15 @@ def read_address(text: str, where: str = "--listen") -> Address:
         like = "127.0.0.1:9922, [::1]:9922 or unix:/run/workq.sock"
         raise SettingError(where, f"{text[:100]!r} is not like {like}: {problem}")
     return TcpAddress(host[1:-1] if bracketed else host, int(port))
+
+
+def _is_name(text: str) -> bool:
+    """Whether a host can be looked up: with others that ends in an error not of the system."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:
