@@ -92,9 +92,11 @@ class Model:
         now_ms, wall_ms: the two clocks.
         evicted: how many came to the end of their TTL unfinished since the start.
         changed: ids of jobs that changed since somebody asked; not of foreground jobs.
-        served: by queue, after how many leases it was last served, or began; none of several
+        served: by queue, in which round it was last served, or began; none of several
             queues starves.
-        leases: how many there were since the start.
+        rounds: how many turns there were in which jobs were leased; those of one count as leased
+            at once.
+        leased_now: whether this turn is one of them.
         handed: jobs that were leased since somebody asked.
         over: jobs whose lease has just ended without a result.
         done: what has happened, by its name in the documents.
@@ -109,7 +111,8 @@ class Model:
         self.over: list[Job] = []
         self.handed: list[Job] = []
         self.served: dict[bytes, int] = {}
-        self.leases = 0
+        self.rounds = 0
+        self.leased_now = False
         self.done: dict[str, int] = {}
 
     def count(self, what: str) -> None:
@@ -157,7 +160,7 @@ class Model:
         begins_ms = now_ms if time_ms is None else time_ms - (self.wall_ms - now_ms)
         self.seq += 1
         if not any(job.name == name for job in self.jobs.values()):
-            self.served[name] = self.leases
+            self.served[name] = self.rounds + self.leased_now
         ends_ms: int | None = begins_ms + ttl
         if foreground or begins_ms + ttl > NEVER_MS:
             ends_ms = None
@@ -190,8 +193,8 @@ class Model:
         job.attempts += 1
         job.deadline_ms = self.now_ms + job.ttr
         job.token = None
-        self.leases += 1
-        self.served[job.name] = self.leases
+        self.leased_now = True
+        self.served[job.name] = self.rounds + 1
         self.handed.append(job)
         self._touch(job, "leased" if job.attempts == 1 else "leased again")
 

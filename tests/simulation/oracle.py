@@ -68,7 +68,7 @@ class Oracle(Answers):
         model.changed.clear()
         model.over.clear()
         model.served.clear()
-        model.leases = 0
+        model.rounds = 0
         self.peers.clear()
         self.known = {job.name for job in jobs.values()}
         self.draining = self.full = False
@@ -86,6 +86,8 @@ class Oracle(Answers):
     def on_turn(self, now_ms: int, offset_ms: int) -> None:
         """Time has come."""
         model = self.model
+        model.rounds += model.leased_now
+        model.leased_now = False
         due_ms = model.advance(now_ms, offset_ms)
         self._settle()
         waits = [(peer, peer.wait) for peer in self.peers.values() if peer.wait is not None]
@@ -129,7 +131,7 @@ class Oracle(Answers):
         peer = self.peers.get(session)
         if peer is None or not peer.lost:
             return
-        peer.forgotten = True
+        peer.forgotten_us = max(self.now_us, 1)
         for job, number in peer.undelivered:
             if job.state == LEASED and self.holders.get(job.id) == number and self._there(job):
                 self.model.give_back(job)
@@ -210,8 +212,10 @@ class Oracle(Answers):
         self.drained_us = self.now_us
 
     def on_end(self) -> None:
-        """The time to stop is over: who still waits is told so."""
+        """The time to stop is over: who waits is told so; what the lost have asked is done."""
         for peer in self.peers.values():
+            if peer.lost:
+                continue
             if peer.wait is not None:
                 peer.wait = None
                 peer.expect(TIMEOUT, "waits at the end")
@@ -233,6 +237,8 @@ class Oracle(Answers):
                 limited = self.bounds.request_timeout_ms if last == REQUEST_TIMEOUT else (
                     self.bounds.idle_timeout_ms
                 )  # fmt: skip
+                if self.draining and last == REQUEST_TIMEOUT:  # then it has not long
+                    limited = min(limited or 1000, 1000)
                 demand(limited, "replies", f"{peer.name} has no such limit: {last!r}")
                 since_us = peer.heard_us if last == IDLE_TIMEOUT else peer.began_us
                 demand(
@@ -387,7 +393,8 @@ class Oracle(Answers):
             peer.leases.clear()
         over = [
             session for session, peer in self.peers.items()
-            if peer.forgotten and not (peer.wait or peer.items or peer.undelivered)
+            if 0 < peer.forgotten_us < self.now_us - 2_000_000
+            and not (peer.wait or peer.items or peer.undelivered)
         ]  # fmt: skip
         for session in over:
             del self.peers[session]

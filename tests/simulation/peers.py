@@ -7,12 +7,15 @@ fuzzers (`fuzz/reference.py`), which was written from `docs/protocol.md`.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fuzz import reference
 from tests.simulation.model import Job
 from tests.simulation.network import Wire
 from tests.simulation.violation import Violation, demand
+
+#: Blocks longer than this are refused before they have come.
+BLOCK_BYTES_MAX: Final = 1_048_576
 
 
 class Wait:
@@ -50,6 +53,12 @@ class Said(NamedTuple):
     lease: int
 
 
+def _refused_at_once(request: bytes) -> bool:
+    """Whether its block is so large that nobody waits for its end."""
+    words = [word for word in request.split(b"\n")[0].split() if b"=" not in word]
+    return words[-1].isdigit() and int(words[-1]) > BLOCK_BYTES_MAX
+
+
 class Peer:
     """A connection.
 
@@ -60,7 +69,7 @@ class Peer:
         eof, lost, stalled: whether its client sends no more, is gone, takes no replies.
         closing: whether nothing more of it is read.
         refused: whether it was one too many.
-        forgotten: whether the server has seen to it after it was lost.
+        forgotten_us: when the server has seen to it after it was lost; 0 for not yet.
         said: what the server has said in this turn; `at` of it were expected.
         leases: the numbers of those told in this turn, with their places in `said`.
         waiting: replies that are not handed over.
@@ -80,9 +89,10 @@ class Peer:
         self.items: deque[tuple[str, Any]] = deque()
         self._sizes: deque[int] = deque()
         self._unread = self._unknown = 0
+        self._early = False
         self.wait: Wait | None = None
         self.eof = self.lost = self.stalled = self.closing = self.refused = False
-        self.forgotten = False
+        self.forgotten_us = 0
         self.said: list[bytes] = []
         self.at = 0
         self.leases: dict[int, int] = {}
@@ -111,7 +121,15 @@ class Peer:
         used = 0
         for item, ends in read:
             if ends < 0 and not reading.ended:
+                if not self._early and _refused_at_once(self._buffer[used:]):
+                    self._early = True
+                    self.items.append(item)
+                    self._sizes.append(0)
                 break
+            if self._early:  # its block is over, and it was told before
+                self._early = False
+                used = max(used, ends - len(before))
+                continue
             end = ends - len(before)
             first = self._buffer[used:].split(b"\n")[0].rstrip(b"\r").split(b" ")[0]
             self._unknown = 0 if first in reference.FIRST_WORDS else self._unknown + 1

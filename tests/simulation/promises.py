@@ -59,6 +59,7 @@ class Promises:
         self._always = mine.sync == "always"
         self._base: dict[bytes, Job] = {}
         self._history: list[tuple[int, int, dict[bytes, Job | None]]] = []
+        self._changed_at = 0  # the position of the last change of a job
         self._numbers = [(0, (0, 0))]
         self._position = 0
         self._told = 0  # the highest position that a client may have been told of
@@ -97,6 +98,8 @@ class Promises:
             ring.log.epoch > self._epoch or self._damaged, "survival",
             f"epoch {ring.log.epoch} has been before",
         )  # fmt: skip
+        if self._damaged:  # what nobody vouched for is lost, epochs among it
+            self._token = 0
         self._epoch, self._damaged = ring.log.epoch, False
         if self._digest is not None:
             same = dump.digest(ring.broker.engine) == self._digest
@@ -108,7 +111,7 @@ class Promises:
         self._history.clear()
         self._written_at.clear()
         self._position = ring.log.position
-        self._told = position
+        self._told = self._changed_at = position
         self._required = self._required_after_power = self._at_most = 0
         self.oracle.restarted(jobs)
         self.oracle.full = ring.broker.room.disk_full
@@ -261,12 +264,13 @@ class Promises:
                 for job_id in model.changed
             }  # fmt: skip
             self._history.append((position, model.now_ms, changed))
+            self._changed_at = position
             self._numbers.append((position, self._numbers_of(watch.ring.broker.engine)))
             model.changed.clear()
         if position > self._position:
             self._written_at.append((world.now_us, position))
         self._position = position
-        oracle.collect(position)
+        oracle.collect(self._changed_at)
         self._bounds(watch.ring)
 
     def _look_at_leases(self, engine: Any) -> None:
