@@ -69,6 +69,7 @@ class Oracle(Answers):
         model.over.clear()
         model.served.clear()
         model.rounds = 0
+        model.leased_now = False
         self.peers.clear()
         self.known = {job.name for job in jobs.values()}
         self.draining = self.full = False
