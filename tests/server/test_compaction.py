@@ -41,7 +41,6 @@ class Inline:
 
     Attributes:
         complaint: if there is one, the run fails with it, its work half done.
-        hurried: whether it was begun late.
         ended: whether it was told to end.
     """
 
@@ -49,7 +48,7 @@ class Inline:
         self.disk, self.number, self.position = disk, number, position
         self.complaint = ""
         self.damaged = False
-        self.hurried = self.ended = False
+        self.ended = False
         self.pid = 4711
 
     def run(self):
@@ -93,9 +92,8 @@ class Beside:
             start=self._start,
         )
 
-    def _start(self, number: int, position: int, hurried: bool) -> Inline:
+    def _start(self, number: int, position: int) -> Inline:
         run = Inline(self.life.disk, number, position)
-        run.hurried = hurried
         run.complaint, run.damaged = self.complaint, self.damaged
         self.runs.append(run)
         return run
@@ -273,29 +271,6 @@ def test_it_begins_earlier_by_twice_what_was_written_during_the_last_one():
             churn(life, 1)
         sealed = sum(one.size for one in life.opened.log.sealed)
         assert abs(compaction.live_bytes - sealed - 2 * 20_000) < 3 * SEGMENT_BYTES
-        await beside.compaction.end()
-
-    play(body)
-
-
-def test_a_run_that_begins_too_late_is_hurried():
-    """Or it would fall behind more and more, where nothing else is idle."""
-    life = Life()
-    for _ in range(100):
-        added(life.engine, life.fresh(), OPTIONS, payload=bytes(400))
-        life.keep()
-
-    async def body() -> None:
-        beside = Beside(life)
-        while not beside.compaction.is_due():
-            churn(life, 1)
-        await beside.begun()
-        churn(life, 3 * beside.compaction.live_bytes)
-        await beside.done()
-        await beside.begun(2)
-        await beside.done()
-        churn(life, 1)
-        assert [run.hurried for run in beside.runs[:2]] == [False, True]
         await beside.compaction.end()
 
     play(body)

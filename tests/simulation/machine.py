@@ -305,7 +305,7 @@ def installed(
         listener.servers.append(Listener(machine.loop))
         listener.places.append(str(address))
 
-    def child(path: str, number: int, position: int, hurried: bool) -> Child:
+    def child(path: str, number: int, position: int) -> Child:
         return Child(machine, path, number, position)
 
     places: tuple[tuple[Any, str, Any], ...] = (

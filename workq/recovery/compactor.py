@@ -1,9 +1,8 @@
 """The process in which a log is compacted, beside the server that writes it.
 
-`python -m workq.recovery.compactor VERSION DIRECTORY NUMBER POSITION NICENESS` is started by the
-server (`workq.server.compaction`) and by nobody else. It is a fresh process of the lowest priority,
-or of the usual one if it has fallen behind, which the system is to end first when memory runs out.
-It writes nothing but the `.tmp` of a snapshot.
+`python -m workq.recovery.compactor VERSION DIRECTORY NUMBER POSITION` is started by the server
+(`workq.server.compaction`) and by nobody else. It is a fresh process of low priority, which the
+system is to end first when memory runs out. It writes nothing but the `.tmp` of a snapshot.
 
 It lives no longer than its server: its standard input is a pipe that nobody else has, on which
 nothing ever comes but the end; and where the system can, it kills it, for a process that stands
@@ -37,9 +36,9 @@ FAILED: Final = 1
 ALONE: Final = 3
 DAMAGED: Final = 4
 
-#: As willing to be interrupted as a process can be; and as any other.
-LOWEST: Final = 19
-USUAL: Final = 0
+#: Nine tenths of a core that the server wants are the server's. Not the lowest priority (19): what
+#: that is kept from finishing while it is at work in the file system, the server waits for.
+NICENESS: Final = 10
 
 #: The most willing to be ended for want of memory.
 _OOM_SCORE: Final = b"1000"
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
     Args:
         arguments: the version of the server, the directory, the number of the first segment that
-            is not to be compacted, the position of the last frame that is, and how nice to be.
+            is not to be compacted, and the position of the last frame that is.
 
     Returns:
         The exit status: one of those above. If it is `FAILED` or `DAMAGED`, one line on stderr says
@@ -64,8 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     threading.Thread(target=_end_with_server, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    version, path, number_text, position_text, niceness_text = arguments
-    os.nice(int(niceness_text))
+    version, path, number_text, position_text = arguments
+    os.nice(NICENESS)
     # Only now the rest of the program: to read that in takes a third of a second of a core.
     from workq.cmdlog.files import RealDisk
     from workq.errors import CorruptionError, DirectoryError

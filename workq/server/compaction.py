@@ -91,7 +91,6 @@ class Child:
         path: of the directory of the log.
         number: of the first segment that is not to be in the snapshot.
         position: of the last frame that is to be in it.
-        hurried: whether it gets as much of the processor as others.
         version: of this server.
     """
 
@@ -100,13 +99,11 @@ class Child:
         path: str,
         number: int,
         position: int,
-        hurried: bool = False,
         version: str = __version__,
     ) -> None:
-        niceness = compactor.USUAL if hurried else compactor.LOWEST
         self._command = [
             sys.executable, "-P", "-m", compactor.__name__,
-            version, path, str(number), str(position), str(niceness),
+            version, path, str(number), str(position),
         ]  # fmt: skip
         self._ending = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -176,7 +173,7 @@ class Compaction:
         clean_int_ms: how often to look.
         failed: told when the disk has failed, and why.
         start: makes a run, from the number of the first segment that is not to be compacted, the
-            position of the last frame that is, and whether it is hurried; a `Child` by default.
+            position of the last frame that is; a `Child` by default.
     """
 
     def __init__(
@@ -190,7 +187,7 @@ class Compaction:
         segment_bytes: int,
         clean_int_ms: int,
         failed: Callable[[str], None],
-        start: Callable[[int, int, bool], Run] | None = None,
+        start: Callable[[int, int], Run] | None = None,
     ) -> None:
         self._disk = disk
         self._worker = worker
@@ -199,7 +196,7 @@ class Compaction:
         self._segment_bytes = segment_bytes
         self._clean_int_ms = clean_int_ms
         self._failed = failed
-        self._start: Callable[[int, int, bool], Run] = start or partial(Child, disk.path)
+        self._start: Callable[[int, int], Run] = start or partial(Child, disk.path)
         self._presence = Presence(disk)
         self._snapshot_number = 0  # 0 for none
         self._snapshot_bytes = 0
@@ -254,13 +251,6 @@ class Compaction:
             return True
         surplus = max(self._snapshot_bytes - live, 0)
         return not pressing and self._sealed_bytes + surplus + ahead > live
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether more has been sealed than the promise allows when a compaction begins. On a
-        machine without an idle processor the lowest priority gets next to nothing: then more is
-        written than compacted, and the next run takes longer still."""
-        return self.disk_bytes > 2 * (self.live_bytes + self._segment_bytes)
 
     async def end(self) -> None:
         """End what is under way, and wait until nothing is: the lock is given back then."""
@@ -334,7 +324,7 @@ class Compaction:
         number = last.number + 1
         before = self.disk_bytes
         _log.info("compacting the command log", bytes=before, segments=len(self._log.sealed))
-        self._run = run = self._start(number, last.position, self.is_behind)
+        self._run = run = self._start(number, last.position)
         self._begun_ms = self._told_ms = now_ms
         self._idle.clear()
         published: list[Snapshot] = []
