@@ -258,7 +258,9 @@ def parse_args() -> argparse.Namespace:
     add("--rate", type=int, help="jobs a second, instead of half of the capacity")
     add("--workq", default=find_workq(), metavar="CMD", help="the command, with {port}")
     add("--dir", type=Path, default=HERE / "build", help="a directory on a disk (bench/build)")
-    add("--server-core", type=int, default=0)
+    add(
+        "--server-core", default="0", metavar="LIST", help="of server and compactor, as for taskset"
+    )
     add("--load-core", type=int, default=1)
     add("--quiet", type=float, default=20.0, metavar="S", help="wait so long for a quiet machine")
     args = parser.parse_args()
@@ -275,7 +277,7 @@ def main() -> int:
     """Measure and report."""
     args = parse_args()
     try:
-        check_tools({args.server_core, args.load_core})
+        check_tools({*map(int, args.server_core.split(",")), args.load_core})
         os.sched_setaffinity(0, {args.load_core})
         latencies = sync_latencies(args.dir)
         with tempfile.TemporaryDirectory(prefix="workq-compaction-", dir=args.dir) as name:

@@ -37,7 +37,7 @@ class Program:
         command: of workq-server, with {port}.
         directory: of its command log.
         said: the file that gets its log lines, made anew.
-        core: its core.
+        core: its core, or a list of them as for taskset.
         options: further ones.
         limit_s: how long it may take to listen.
 
@@ -50,7 +50,7 @@ class Program:
         command: str,
         directory: Path,
         said: Path,
-        core: int,
+        core: int | str,
         options: list[str],
         limit_s: float = 120,
     ) -> None:
