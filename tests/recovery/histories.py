@@ -68,7 +68,8 @@ class Life:
 
     def _act(self, random: Random, bytes_max: int) -> None:
         engine = self.engine
-        jobs = [job for job in engine.jobs.values() if not job.foreground]
+        every = sorted(engine.jobs.values(), key=lambda job: job.seq)  # in no order of hashes
+        jobs = [job for job in every if not job.foreground]
         job = random.choice(jobs) if jobs else None
         data = random.randbytes(random.choice((0, 3, 600, bytes_max)))
         what = random.choice("aaasllcfdtg")
