@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workq.engine import dump
-from workq.engine.job import SCHEDULED, STATES, Job
+from workq.engine.job import READY, SCHEDULED, STATES, Job
 from workq.engine.queue import Order
 from workq.engine.state import State
 
@@ -30,7 +30,8 @@ def check_derived(state: State, *, foreground: bool = True) -> None:
         _check_order(queue.ready, lists["ready"])
         _check_order(queue.scheduled, lists["scheduled"])
     for job in jobs:
-        assert (job.schedule is not None) == (job.state == SCHEDULED)
+        assert job.hold is not None or job.state != SCHEDULED
+        assert job.hold is None or job.state in (SCHEDULED, READY)
         assert job.finished == (job.result is not None) == (job.state in ("completed", "failed"))
 
 
@@ -43,7 +44,14 @@ def _derived(jobs: list[Job]) -> dict[str, Any]:
         },
         "expiries": sorted((job.at_ms, job.id) for job in jobs if job.at_ms is not None),
         "deadlines": sorted((job.lease.at_ms, job.id) for job in jobs if job.lease is not None),
-        "schedules": sorted((job.time_ms, job.id) for job in jobs if job.state == SCHEDULED),
+        "holds": sorted(
+            (job.hold_until_ms, job.id) for job in jobs if job.hold_until_ms is not None
+        ),
+        "schedules": sorted(
+            (job.time_ms, job.id)
+            for job in jobs
+            if job.state == SCHEDULED and job.hold_until_ms is None
+        ),
         "counts": {state: sum(job.state == state for job in jobs) for state in STATES},
         "held_bytes": sum(len(job.payload) + len(job.result or b"") for job in jobs),
     }
@@ -51,10 +59,12 @@ def _derived(jobs: list[Job]) -> dict[str, Any]:
 
 def _queue(jobs: list[Job]) -> dict[str, Any]:
     order = sorted(jobs, key=lambda job: (-job.options.priority, job.due_ms, job.seq))
-    lists: dict[str, Any] = {
-        state: [job.id for job in order if job.state == state] for state in STATES[:2]
+    waiting = [job for job in order if job.state in (SCHEDULED, READY)]
+    return {
+        "ready": [job.id for job in waiting if job.hold is None],
+        "scheduled": [job.id for job in waiting if job.hold is not None],
+        "size": len(jobs),
     }
-    return {**lists, "size": len(jobs)}
 
 
 def _check_order(order: Order[Job], ids: list[bytes]) -> None:

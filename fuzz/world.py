@@ -375,8 +375,10 @@ class World:
                 soonest_ms = min(soonest_ms, job.at_ms)
             if job.lease is not None and job.lease.at_ms is not None:
                 soonest_ms = min(soonest_ms, job.lease.at_ms)
-            if job.schedule is not None and job.schedule.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.schedule.at_ms - self.offset_ms)
+            if job.hold_until_ms is not None:
+                soonest_ms = min(soonest_ms, job.hold_until_ms)
+            elif job.hold is not None and job.hold.at_ms is not None:
+                soonest_ms = min(soonest_ms, job.hold.at_ms - self.offset_ms)
         for peer in self.peers:
             waiter = peer.session.waiter
             if waiter is not None and not waiter.over and waiter.at_ms is not None:

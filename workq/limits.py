@@ -42,6 +42,12 @@ WAIT_MS_MAX = 86_400_000
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 ATTEMPTS_MAX = 255
 FAILS_MAX = 255
+
+#: A delay of whatever kind: a year. What shall be later is a schedule.
+DELAY_MS_MAX = 365 * 86_400_000
+
+#: By what a retry delay may grow from one to the next: at the most it is there in a few steps.
+BACKOFF_MAX = 100
 CURSOR_OFFSET_MAX = 2**32 - 1
 LISTED_MAX = 100
 

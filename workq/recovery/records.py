@@ -2,9 +2,10 @@
 
 A body is a msgpack array of records, a record is a transition: an array of its type and its
 fields, in the order of `workq.engine.transitions`. Bytes are msgpack's bin, options an array of
-their numbers. A record, or its options, may be shorter than it is now: what was added later stands
-at the end and has a default (`_DEFAULTS`, `_OPTION_DEFAULTS`), which is filled in here, so that
-nobody else meets a short one. What is longer, or of an unknown type, comes from a newer server.
+their numbers. A record, or its options, may be shorter than it is now. What was added later stands
+at the end: either it may be left out where it says nothing (`_OPTIONAL`, and `Options` does so by
+itself), or it has a default (`_DEFAULTS`), which is filled in here, so that nobody else meets a
+record without it. What is longer, or of an unknown type, comes from a newer server.
 
 A commit that is too large for one frame is split anywhere between two records. Nothing that has to
 stay whole is parted by that: every command makes one record at the most, and deadlines that are
@@ -31,7 +32,7 @@ from workq.limits import FRAME_RECORDS_MAX, FRAME_SPLIT_BYTES
 #: What the numbers of one record take, in bytes, at the most.
 _RECORD_BYTES: Final = 128
 
-#: How many values a record of each type has, with its type.
+#: How many values a record of each type has, with its type, without those that may be left out.
 _LENGTHS: Final = {
     transitions.ADDED: 10,
     transitions.DUE: 2,
@@ -43,16 +44,21 @@ _LENGTHS: Final = {
     transitions.DELETED: 2,
     transitions.RESTORED: 17,
     transitions.COUNTERS: 3,
+    transitions.TOUCHED: 3,
+    transitions.DELAYED: 10,
     transitions.CLOCK: 2,
 }
+
+#: How many values there may be behind these, by type.
+_OPTIONAL: Final[Mapping[int, int]] = {transitions.RETURNED: 1, transitions.RESTORED: 1}
 
 #: The values of the last fields of records that do not have them yet, by type: what each field that
 #: was added to a type stands for in what was written before. Nothing has been added so far.
 _DEFAULTS: Final[Mapping[int, Transition]] = {}
 
-#: The same for options, and how many numbers they have.
-_OPTION_DEFAULTS: Final[tuple[int, ...]] = ()
-_OPTIONS_LENGTH: Final = len(Options._fields)
+#: The same for options, and how many numbers they have at the most.
+_OPTION_DEFAULTS: Final[tuple[int, ...]] = Options.LATER
+_OPTIONS_LENGTH: Final = len(Options.NAMES)
 
 #: Where the queue's name and the options stand in the records that make a job.
 _NAME: Final = 3
@@ -137,7 +143,9 @@ class Unpacker:
             kind = record[0]
             if len(record) != lengths.get(kind):
                 record = _whole(record)
-            if kind == transitions.ADDED:  # spelled out: three quarters of all there is to do
+            if (
+                kind == transitions.ADDED or kind == transitions.DELAYED
+            ):  # spelled out: three quarters of all there is to do
                 (
                     _, seq, job_id, name, created_ms, due_ms, expires_ms, values, time_ms, payload,
                 ) = record  # fmt: skip
@@ -166,6 +174,8 @@ def _whole(record: Transition) -> Transition:
     kind = record[0]
     what = f"a record of type {kind}"
     if kind in _LENGTHS:
+        if 0 < len(record) - _LENGTHS[kind] <= _OPTIONAL.get(kind, 0):
+            return record
         return _padded(record, _LENGTHS[kind], _DEFAULTS.get(kind, ()), what)
     # That of a foreground job is known, and on no log; a number that never was is to come.
     if type(kind) is int and kind > 0 and kind not in transitions.NAMES:
