@@ -40,6 +40,10 @@ _FLAGS = (
     b" -max-attempts=2", b" -max-fails=2", b" -max-fails=3", b" -max-attempts=1 -max-fails=2",
     b" -x=1", b" -priority=",
 )  # fmt: skip
+
+#: Bytes from here on ask for commands, or flags, that came later, by the second list.
+LATER: Final = 0xE0
+_LATER_KINDS = ("hello", "complete", "fail")
 SMALL_MS: Final = (1, 2, 5, 19, 20, 25, 100, 999)
 LARGE_MS: Final = (1000, 1024, 1500, 60_000, 2**20, DAY_MS, 2**30, 2**32, 2**40)
 _LOOKS = (
@@ -208,7 +212,10 @@ class Program:
     def _request(self) -> bytes:
         """A request as a client would write it, mostly."""
         source = self._source
-        kind = source.pick(_KINDS)
+        byte = source.byte()
+        if byte >= LATER:
+            return self._later_request(_LATER_KINDS[byte % len(_LATER_KINDS)])
+        kind = _KINDS[byte % len(_KINDS)]
         if kind == "look":
             text = source.pick(_LOOKS)
             return text % source.pick(IDS) if b"%b" in text else text
@@ -241,6 +248,19 @@ class Program:
         end = b"\n" if byte >= 0xF8 else b"\r\n"
         block = (b"x\r\n"[: size % 4] + b"y" * size)[:size]
         return b" %d%b%b%b%b" % (size, flags, end, block, end)
+
+    def _later_request(self, kind: str) -> bytes:
+        """A request that there was not from the beginning."""
+        if kind == "hello":
+            return b"hello 2\r\n"
+        job_id = self._source.pick(IDS)
+        return b"%b %b" % (kind.encode(), job_id) + self._block(self._lease())
+
+    def _lease(self) -> bytes:
+        """A flag that names a lease, one of the last that were given; or none."""
+        byte = self._source.byte()
+        tokens = list(self._world.engine.leases)[-8:]
+        return b" -lease=%d" % tokens[-1 - byte % len(tokens)] if tokens and byte % 4 else b""
 
     def _time(self) -> bytes:
         """A time, mostly near the wall clock's."""

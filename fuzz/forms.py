@@ -28,8 +28,8 @@ ERRORS: Final[dict[str, frozenset[bytes]]] = {
     "schedule": frozenset((replies.DUPLICATE_JOB, replies.INVALID_TIME)) | _FULL,
     "run": frozenset((replies.DUPLICATE_JOB,)) | _NOT_FOUND | _CUT_SHORT,
     "lease": _CUT_SHORT,
-    "complete": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND | _FULL,
-    "fail": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND | _FULL,
+    "complete": frozenset((replies.DUPLICATE_RESULT, replies.LEASE_LOST)) | _NOT_FOUND | _FULL,
+    "fail": frozenset((replies.DUPLICATE_RESULT, replies.LEASE_LOST)) | _NOT_FOUND | _FULL,
     "result": _NOT_FOUND | _CUT_SHORT,
     "delete": _NOT_FOUND,
     "inspect job": _NOT_FOUND,
@@ -49,7 +49,7 @@ JOB_KEYS: Final = [
 
 _ID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _FINISHED = re.compile(rb"\+OK 1\r\n(%b) ([01]) (\d+)\r\n" % _ID)
-_LEASED = re.compile(rb"\+OK 1\r\n(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)\r\n" % _ID)
+_LEASED = re.compile(rb"\+OK 1\r\n(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)((?: [a-z]+=\d+)*)\r\n" % _ID)
 _COUNT = re.compile(rb"\+OK (\d+)\r\n")
 _LINE = re.compile(rb"([^ \r\n]+) ([^\r\n]*)\r\n")
 
@@ -156,5 +156,7 @@ def _check_entries(name: str, arguments: Any, found: list[Entry]) -> None:
         assert heads == sorted(set(heads))
     if name == "inspect server":
         assert found[0][1] == [b"active-clients", b"evicted-jobs", b"started"]
-    if name in ("stats", "inspect server"):
+    if name == "hello":
+        assert found[0][1][:2] == [b"version", b"protocol"]
+    if name in ("stats", "inspect server", "hello"):
         assert [head for head, _, _ in found] == [name.removeprefix("inspect ").encode()]

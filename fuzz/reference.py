@@ -52,8 +52,8 @@ FORMS: Final = {
     "schedule": Form("id name ttr ttl time", "priority max-attempts max-fails", _PAYLOAD),
     "run": Form("id name ttr wait-timeout", "priority", _PAYLOAD),
     "lease": Form("name wait-timeout", many=True),
-    "complete": Form("id", block=_PAYLOAD),
-    "fail": Form("id", block=replies.INVALID_RESULT_SIZE),
+    "complete": Form("id", "lease", _PAYLOAD),
+    "fail": Form("id", "lease", replies.INVALID_RESULT_SIZE),
     "result": Form("id wait-timeout"),
     "delete": Form("id"),
     "inspect job": Form("id"),
@@ -64,6 +64,7 @@ FORMS: Final = {
     "inspect server": Form(),
     "stats": Form(),
     "ping": Form(),
+    "hello": Form("version", "name"),
     "help": Form("command object", least=0),
     "quit": Form(),
 }
@@ -76,6 +77,8 @@ NUMBERS: Final = {
     "priority": (-2_147_483_648, 2_147_483_647, replies.INVALID_PRIORITY),
     "max-attempts": (0, 255, replies.INVALID_MAX_ATTEMPTS),
     "max-fails": (0, 255, replies.INVALID_MAX_FAILS),
+    "version": (2, 2, replies.UNKNOWN_VERSION),
+    "lease": (1, 2**64 - 1, replies.INVALID_LEASE),
 }
 FOREIGN: Final = frozenset(b"GET POST PUT HEAD PATCH OPTIONS DELETE CONNECT TRACE".split())
 FIRST_WORDS: Final = frozenset(name.partition(" ")[0].encode() for name in FORMS)
@@ -264,6 +267,10 @@ def _arguments(
         return values[0], (values[1], (values[2], 0, priority, 0, 0), values[3])
     if name == "lease":
         return ((tuple(dict.fromkeys(values[:-1])), values[-1]),)
+    if name == "hello":
+        return values[0], options.get("name", b"")
+    if name in ("complete", "fail"):
+        return values[0], (options.get("lease"),)
     if fields[:1] == ["id"]:
         return values[0], tuple(values[1:])
     return tuple(values)

@@ -16,14 +16,15 @@ class Watched(Engine):
     """The engine, as far as what it is asked for can be seen.
 
     Attributes:
-        leases: the reply that tells of each lease ever given, by token.
+        leases: the reply that tells of each lease ever given, by token, on version 1; and on
+            version 2.
         given_back: the tokens of the leases that were undone.
         results: everything that was ever a job's result, as (id, success, result).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.leases: dict[int, bytes] = {}
+        self.leases: dict[int, tuple[bytes, bytes]] = {}
         self.given_back: set[int] = set()
         self.results: set[tuple[bytes, int, bytes]] = set()
 
@@ -36,13 +37,10 @@ class Watched(Engine):
         token = super().lease(job)
         assert token not in self.leases
         payload = job.payload
-        self.leases[token] = b"+OK 1\r\n%b %b %d %d\r\n%b\r\n" % (
-            job.id,
-            job.queue.name,
-            job.options.ttr_ms,
-            len(payload),
-            payload,
-        )
+        head = b"+OK 1\r\n%b %b %d %d" % (job.id, job.queue.name, job.options.ttr_ms, len(payload))
+        attributes = b" token=%d attempt=%d" % (token, job.attempts)
+        end = b"\r\n%b\r\n" % payload
+        self.leases[token] = head + end, head + attributes + end
         return token
 
     def give_back(self, job_id: bytes, token: int) -> None:

@@ -249,7 +249,8 @@ class World:
         leases = session.undelivered[len(session.undelivered) - session.leases_told :]
         tokens = [token for _, token in leases]
         told = [reply for reply in said if is_lease(reply)]
-        assert told == [self.engine.leases[token] for token in tokens]
+        by_version = peer.session.version - 1
+        assert told == [self.engine.leases[token][by_version] for token in tokens]
         assert not peer.told & set(tokens)
         peer.told |= set(tokens)
         chunk = Chunk(self._position, b"".join(said), session.ending, tokens)
@@ -358,7 +359,7 @@ class World:
             waited = before[id(peer)]
             since = self._turns if waited is None else waited[1]
             for token in peer.told.intersection(tokens):
-                name = self.engine.leases[token].split(b" ", 3)[2]
+                name = self.engine.leases[token][0].split(b" ", 3)[2]
                 for other in self.peers:
                     if other.waiting is not None and other.waiting[1] < since:
                         assert name not in awaited(other.session), "somebody is overtaken"

@@ -49,6 +49,9 @@ DELAY_MS_MAX = 365 * 86_400_000
 #: By what a retry delay may grow from one to the next: at the most it is there in a few steps.
 BACKOFF_MAX = 100
 CURSOR_OFFSET_MAX = 2**32 - 1
+
+#: The token of a lease: its high part is the epoch of the server, above 40 bits.
+TOKEN_MAX = 2**64 - 1
 LISTED_MAX = 100
 
 #: A list of jobs ends with the job that reaches this: a hundred payloads of a megabyte would hold

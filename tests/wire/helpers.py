@@ -28,6 +28,8 @@ RIGHT = {
     "priority": "5",
     "max-attempts": "3",
     "max-fails": "2",
+    "version": "2",
+    "lease": "1099511627777",
     "command": "inspect",
     "object": "job",
 }
@@ -43,6 +45,8 @@ WRONG = {
     "priority": ("high", replies.INVALID_PRIORITY),
     "max-attempts": ("256", replies.INVALID_MAX_ATTEMPTS),
     "max-fails": ("-1", replies.INVALID_MAX_FAILS),
+    "version": ("1", replies.UNKNOWN_VERSION),
+    "lease": ("0", replies.INVALID_LEASE),
 }
 
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -22,6 +22,7 @@ NUMBERS = {
     "priority": (fields.PRIORITY, limits.PRIORITY_MIN, limits.PRIORITY_MAX),
     "max-attempts": (fields.MAX_ATTEMPTS, 0, limits.ATTEMPTS_MAX),
     "max-fails": (fields.MAX_FAILS, 0, limits.FAILS_MAX),
+    "lease": (fields.LEASE, 1, limits.TOKEN_MAX),
 }
 each_number = pytest.mark.parametrize("field, low, high", NUMBERS.values(), ids=NUMBERS)
 

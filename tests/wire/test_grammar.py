@@ -267,10 +267,14 @@ WORDS = {
     "wait-timeout": ["0", "500", "x"],
     "cursor-offset": ["0", "1", "x"],
     "limit": ["1", "100", "101"],
+    "version": ["2", "02", "1", "x"],
     "command": ["lease", "inspect", "nosuch"],
     "object": ["job", "nosuch"],
 }
-FLAGS = ["-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x="]
+FLAGS = [
+    "-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x=",
+    "-lease=7", "-lease=8", "-lease=0", "-name=a",
+]  # fmt: skip
 
 
 @st.composite

@@ -61,9 +61,9 @@ def test_a_stream_is_read_in_order() -> None:
     assert read([STREAM]) == [
         PING,
         PING,
-        ("complete", (ID.encode(), (), arguments["complete"])),
-        ("fail", (ID.encode(), (), arguments["fail"])),
-        ("fail", (ID.encode(), (), b"")),
+        ("complete", (ID.encode(), (None,), arguments["complete"])),
+        ("fail", (ID.encode(), (None,), arguments["fail"])),
+        ("fail", (ID.encode(), (None,), b"")),
         ("", replies.INVALID_ARGS),
         ("", replies.INVALID_ID),
         ("", replies.UNKNOWN_COMMAND),

@@ -12,7 +12,14 @@ from collections import deque
 from workq.broker.agenda import Agenda
 from workq.broker.session import Session
 from workq.broker.waiting import Waiter, Waiting
-from workq.commands.base import JobWait, ResultWait, Wait, finished, leased
+from workq.commands.base import (
+    JobWait,
+    ResultWait,
+    Wait,
+    finished,
+    leased,
+    leased_with_attributes,
+)
 from workq.engine.engine import Engine
 from workq.engine.job import GONE, LEASED, Job
 from workq.engine.queue import Queue
@@ -149,7 +156,7 @@ class Serving:
         if job.foreground:
             session.serving = [one for one in session.serving if one.state is LEASED]
             session.serving.append(job)
-        return leased(job)
+        return leased(job) if session.version == 1 else leased_with_attributes(job)
 
     def answer(self, waiter: Waiter, reply: bytes) -> None:
         """Answer a request that has waited; what is behind it can go on."""
@@ -191,6 +198,16 @@ class Serving:
             self._engine.delete(job)
             return
         self.answer(waiter, replies.TIMEOUT)
+
+    def abandon(self, session: Session) -> None:
+        """Let a session wait for nothing any more, without an answer."""
+        waiter = session.waiter
+        if waiter is None:
+            return
+        self._waiting.remove(waiter)
+        if isinstance(waiter.wait, ResultWait) and waiter.wait.caller:
+            self._engine.delete(waiter.wait.job)
+            self.settle()
 
     def cut_wait(self, waiter: Waiter) -> None:
         """End a wait because its client sends no more: what has become of its job comes first."""

@@ -22,6 +22,8 @@ class Session(Timer):
 
     Attributes:
         peer: the ring's own; the broker never looks at it.
+        version: of the protocol, as replies are written.
+        name: what the client calls itself; empty if it has not said so.
         reader: the requests.
         replies: made since the last turn's end.
         unsent_bytes: of replies that the gate holds.
@@ -63,6 +65,7 @@ class Session(Timer):
         "input_bytes",
         "leases_told",
         "lost",
+        "name",
         "paused",
         "peer",
         "reader",
@@ -75,6 +78,7 @@ class Session(Timer):
         "tag",
         "undelivered",
         "unsent_bytes",
+        "version",
         "waiter",
     )
 
@@ -82,6 +86,8 @@ class Session(Timer):
         super().__init__(None)
         self.peer: Any = None
         self.reader: Reader[Command] = Reader(table, line_bytes_max)
+        self.version = 1
+        self.name = b""
         self.replies: list[bytes] = []
         self.unsent_bytes = 0
         self.undelivered: list[tuple[bytes, int]] = []

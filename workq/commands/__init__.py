@@ -8,6 +8,7 @@ from workq.commands import (
     complete,
     delete,
     fail,
+    hello,
     help,
     inspect,
     lease,
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     *inspect.COMMANDS,
     stats.COMMAND,
     ping.COMMAND,
+    hello.COMMAND,
     help.COMMAND,
     quit.COMMAND,
 )

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from workq.engine.engine import Engine
 from workq.engine.job import COMPLETED, Job
+from workq.limits import Bounds
 from workq.wire import replies
 from workq.wire.fields import Field
 from workq.wire.grammar import Arguments, Grammar
@@ -93,6 +94,7 @@ class Desk(Protocol):
 
     engine: Engine
     facts: Facts
+    bounds: Bounds
     commands: tuple[Command, ...]
 
     @property
@@ -107,6 +109,15 @@ class Desk(Protocol):
 
     def hand_out(self, job: Job) -> bytes:
         """Lease a ready job to the asking session; return the reply that tells it so."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The version of the protocol that the asking session speaks."""
+        ...
+
+    def greet(self, name: bytes) -> None:
+        """Let the asking session, which calls itself so, speak version 2 from now on."""
         ...
 
     def quit(self) -> None:
@@ -149,12 +160,16 @@ def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
 
     Args:
         desk: of the command.
-        arguments: of a request with a job's id and a result.
+        arguments: of a request with a job's id, values of which the first is the token of the lease
+            that it is bound to (None for none), and a result.
     """
-    job_id, _, result = arguments
+    job_id, values, result = arguments
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
+    token = values[0]
+    if token is not None and is_lost(job, token):
+        return replies.LEASE_LOST
     if job.result is not None:
         return replies.DUPLICATE_RESULT
     if result and (refusal := desk.room.refuses_result(len(result))) is not None:
@@ -162,8 +177,15 @@ def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
     return job
 
 
+def is_lost(job: Job, token: int) -> bool:
+    """Whether a lease is over: the job has another one, or none."""
+    lease = job.lease
+    return lease is None or lease.token != token
+
+
 #: What a command that reports the end of a job answers, for its details.
 UNFINISHED_REPLIES = """\
+With -lease it is done only if that lease stands; else -CLIENT-ERROR Lease lost.
 +OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
 -SERVER-ERROR Out of memory when a result of this size cannot be kept."""
 
@@ -180,6 +202,21 @@ def leased(job: Job) -> bytes:
         job.queue.name,
         job.options.ttr_ms,
         len(payload),
+        payload,
+    )
+
+
+def leased_with_attributes(job: Job) -> bytes:
+    """The same on version 2, where more is told of the lease."""
+    payload, lease = job.payload, job.lease
+    assert lease is not None
+    return b"+OK 1\r\n%b %b %d %d token=%d attempt=%d\r\n%b\r\n" % (
+        job.id,
+        job.queue.name,
+        job.options.ttr_ms,
+        len(payload),
+        lease.token,
+        job.attempts,
         payload,
     )
 

@@ -86,13 +86,24 @@ class Engine(State):
         self.behind = False
         if not -CLOCK_STEP_MS < offset_ms - self.offset_ms < CLOCK_STEP_MS:
             self._note_clock(offset_ms)
+        if (
+            self.expiries.soonest_ms <= now_ms
+            or self.deadlines.soonest_ms <= now_ms
+            or self.holds.soonest_ms <= now_ms
+            or self.schedules.soonest_ms <= wall_ms
+        ):
+            self._sweep(now_ms, wall_ms)
+
+    def _sweep(self, now_ms: int, wall_ms: int) -> None:
+        """Fire what is due, as much as one turn may."""
         fires_max, moves_max = DEADLINES_PER_TURN_MAX, CASCADES_PER_TURN_MAX
-        for calendar, time_ms in (
+        calendars: tuple[tuple[Calendar[Any], int], ...] = (
             (self.expiries, now_ms),
             (self.deadlines, now_ms),
             (self.holds, now_ms),
             (self.schedules, wall_ms),
-        ):
+        )
+        for calendar, time_ms in calendars:
             if calendar.soonest_ms <= time_ms:
                 moves_max -= calendar.cascade(time_ms, moves_max)
                 fires_max -= self._fire(calendar, time_ms, fires_max)

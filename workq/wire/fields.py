@@ -22,10 +22,12 @@ class Field(NamedTuple):
     Attributes:
         name: as it stands in usage lines, `<name>`.
         read: its reader; raises `Refusal` with the field's own error.
+        varied: whether its values seldom repeat, so that remembering a line with it is of no use.
     """
 
     name: str
     read: Callable[[bytes], Any]
+    varied: bool = False
 
 
 def number(low: int, high: int, error: bytes, *, signed: bool = False) -> Callable[[bytes], int]:
@@ -106,6 +108,9 @@ TIME = Field("time", read_time)
 WAIT = Field("wait-timeout", number(0, limits.WAIT_MS_MAX, replies.INVALID_WAIT_TIMEOUT))
 OFFSET = Field("cursor-offset", number(0, limits.CURSOR_OFFSET_MAX, replies.INVALID_CURSOR_OFFSET))
 LIMIT = Field("limit", number(1, limits.LISTED_MAX, replies.INVALID_LIMIT))
+
+VERSION = Field("version", number(2, 2, replies.UNKNOWN_VERSION))
+LEASE = Field("lease", number(1, limits.TOKEN_MAX, replies.INVALID_LEASE), varied=True)
 
 PRIORITY = Field(
     "priority",

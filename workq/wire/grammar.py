@@ -37,6 +37,7 @@ class Header(NamedTuple):
         refusal: the error reply, None if the line is right.
         early: whether the refusal stands whatever the block looks like.
         fatal: whether the stream cannot be followed any further.
+        varied: whether it seldom repeats, so that remembering it is of no use.
     """
 
     arguments: Arguments = ()
@@ -44,6 +45,7 @@ class Header(NamedTuple):
     refusal: bytes | None = None
     early: bool = False
     fatal: bool = False
+    varied: bool = False
 
 
 class Grammar:
@@ -126,7 +128,8 @@ class Grammar:
         if refusal is not None:
             return Header((), size, refusal, early=True)
         try:
-            return Header(self._read_values(words, flags), size)
+            varied = any(self.flags[key].varied for key in flags)
+            return Header(self._read_values(words, flags), size, varied=self.varied or varied)
         except Refusal as refused:
             return Header((), size, refused.reply)
 
@@ -202,7 +205,7 @@ class Table(Generic[Command]):
             line: the line with its CR, if it has one, without the LF.
             header: what it was read as.
         """
-        if command.varied or len(line) > limits.KNOWN_LINE_BYTES_MAX:
+        if header.varied or len(line) > limits.KNOWN_LINE_BYTES_MAX:
             return
         match = self.request.match(line + b"\n")
         assert match is not None
