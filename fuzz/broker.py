@@ -43,7 +43,12 @@ _FLAGS = (
 
 #: Bytes from here on ask for commands, or flags, that came later, by the second list.
 LATER: Final = 0xE0
-_LATER_KINDS = ("hello", "complete", "fail")
+_LATER_KINDS = ("hello", "complete", "fail", "touch", "release", "add", "schedule")
+_LATER_FLAGS = (
+    b" -max-fails=9 -retry-delay=20", b" -max-fails=9 -retry-delay=5 -backoff=3 -retry-max=100",
+    b" -retry-delay=1000 -max-attempts=3", b" -max-fails=9 -retry-delay=31536000000 -backoff=100",
+)  # fmt: skip
+_DELAYS = (b"", b" -delay=0", b" -delay=1", b" -delay=25", b" -delay=1500", b" -delay=31536000000")
 SMALL_MS: Final = (1, 2, 5, 19, 20, 25, 100, 999)
 LARGE_MS: Final = (1000, 1024, 1500, 60_000, 2**20, DAY_MS, 2**30, 2**32, 2**40)
 _LOOKS = (
@@ -253,8 +258,20 @@ class Program:
         """A request that there was not from the beginning."""
         if kind == "hello":
             return b"hello 2\r\n"
-        job_id = self._source.pick(IDS)
-        return b"%b %b" % (kind.encode(), job_id) + self._block(self._lease())
+        source = self._source
+        head = b"%b %b" % (kind.encode(), source.pick(IDS))
+        if kind in ("add", "schedule"):
+            head += b" %b %b %b" % (source.pick(_NAMES), source.pick(_TTR), source.pick(_TTL))
+            more = source.pick(_DELAYS) if kind == "add" else b""
+            head += b"" if kind == "add" else b" " + self._time()
+            return head + self._block(source.pick(_LATER_FLAGS) + more)
+        if kind == "release":
+            return head + self._lease() + b"\r\n"
+        if kind == "touch":
+            ttr = source.pick((b"", b" -ttr=1", b" -ttr=30", b" -ttr=86400000"))
+            return head + ttr + self._lease() + b"\r\n"
+        more = source.pick((*_DELAYS, b" -final=1", b" -final=1 -delay=5"))
+        return head + self._block(self._lease() + (more if kind == "fail" else b""))
 
     def _lease(self) -> bytes:
         """A flag that names a lease, one of the last that were given; or none."""

@@ -30,6 +30,8 @@ ERRORS: Final[dict[str, frozenset[bytes]]] = {
     "lease": _CUT_SHORT,
     "complete": frozenset((replies.DUPLICATE_RESULT, replies.LEASE_LOST)) | _NOT_FOUND | _FULL,
     "fail": frozenset((replies.DUPLICATE_RESULT, replies.LEASE_LOST)) | _NOT_FOUND | _FULL,
+    "touch": frozenset((replies.LEASE_LOST,)) | _NOT_FOUND,
+    "release": frozenset((replies.LEASE_LOST,)) | _NOT_FOUND,
     "result": _NOT_FOUND | _CUT_SHORT,
     "delete": _NOT_FOUND,
     "inspect job": _NOT_FOUND,
@@ -38,7 +40,9 @@ ERRORS: Final[dict[str, frozenset[bytes]]] = {
     "inspect queue": _NOT_FOUND,
     "help": _NOT_FOUND,
 }
-PLAIN: Final = frozenset(("add", "schedule", "complete", "fail", "delete", "ping", "quit"))
+PLAIN: Final = frozenset(
+    ("add", "schedule", "complete", "fail", "touch", "release", "delete", "ping", "quit")
+)
 
 #: The commands that wait.
 WAITING: Final = frozenset(("lease", "run", "result"))
@@ -46,6 +50,10 @@ JOB_KEYS: Final = [
     b"name", b"ttr", b"ttl", b"payload-size", b"payload", b"max-attempts", b"attempts",
     b"max-fails", b"fails", b"priority", b"state", b"created",
 ]  # fmt: skip
+
+_RETRY_KEYS = [b"timeouts", b"retry-delay", b"backoff", b"retry-max"]
+#: What may follow, of which version 1 has nothing.
+LATER_KEYS: Final[list[list[bytes]]] = [[], _RETRY_KEYS, [*_RETRY_KEYS, b"held-until"]]
 
 _ID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _FINISHED = re.compile(rb"\+OK 1\r\n(%b) ([01]) (\d+)\r\n" % _ID)
@@ -144,7 +152,8 @@ def _check_entries(name: str, arguments: Any, found: list[Entry]) -> None:
         assert all(values[b"name"] == arguments[0] for _, _, values in found)
     if name in ("inspect job", "inspect jobs", "inspect scheduled-jobs"):
         for _, keys, _ in found:
-            assert keys in (JOB_KEYS, [*JOB_KEYS, b"time"])
+            assert keys[:12] == JOB_KEYS
+            assert keys[12:] in [time + more for time in ([], [b"time"]) for more in LATER_KEYS]
     if name in ("inspect jobs", "inspect scheduled-jobs", "inspect queues"):
         assert len(found) <= arguments[-1]
     if name in ("inspect queue", "inspect queues"):

@@ -47,13 +47,17 @@ class Form(NamedTuple):
 
 
 _PAYLOAD = replies.INVALID_PAYLOAD_SIZE
+_OPTIONS = "priority max-attempts max-fails retry-delay backoff retry-max"
+_YEAR_MS = 31_536_000_000
 FORMS: Final = {
-    "add": Form("id name ttr ttl", "priority max-attempts max-fails", _PAYLOAD),
-    "schedule": Form("id name ttr ttl time", "priority max-attempts max-fails", _PAYLOAD),
+    "add": Form("id name ttr ttl", f"{_OPTIONS} delay", _PAYLOAD),
+    "schedule": Form("id name ttr ttl time", _OPTIONS, _PAYLOAD),
     "run": Form("id name ttr wait-timeout", "priority", _PAYLOAD),
     "lease": Form("name wait-timeout", many=True),
     "complete": Form("id", "lease", _PAYLOAD),
-    "fail": Form("id", "lease", replies.INVALID_RESULT_SIZE),
+    "touch": Form("id", "ttr lease"),
+    "release": Form("id", "lease"),
+    "fail": Form("id", "lease delay final", replies.INVALID_RESULT_SIZE),
     "result": Form("id wait-timeout"),
     "delete": Form("id"),
     "inspect job": Form("id"),
@@ -78,6 +82,11 @@ NUMBERS: Final = {
     "max-attempts": (0, 255, replies.INVALID_MAX_ATTEMPTS),
     "max-fails": (0, 255, replies.INVALID_MAX_FAILS),
     "version": (2, 2, replies.UNKNOWN_VERSION),
+    "delay": (0, _YEAR_MS, replies.INVALID_DELAY),
+    "retry-delay": (0, _YEAR_MS, replies.INVALID_RETRY_DELAY),
+    "retry-max": (0, _YEAR_MS, replies.INVALID_RETRY_MAX),
+    "backoff": (1, 100, replies.INVALID_BACKOFF),
+    "final": (0, 1, replies.INVALID_FINAL),
     "lease": (1, 2**64 - 1, replies.INVALID_LEASE),
 }
 FOREIGN: Final = frozenset(b"GET POST PUT HEAD PATCH OPTIONS DELETE CONNECT TRACE".split())
@@ -258,9 +267,16 @@ def _arguments(
     values = [_value(field, word) for field, word in zip(fields, words, strict=False)]
     options = {key.decode(): _value(key.decode(), value) for key, value in flags}
     priority = options.get("priority", 0)
-    more = (priority, options.get("max-attempts", 0), options.get("max-fails", 0))
+    more = [priority, options.get("max-attempts", 0), options.get("max-fails", 0)]
+    later = [options.get("retry-delay", 0), options.get("backoff", 1), options.get("retry-max", 0)]
+    while later and later[-1] == (0, 1, 0)[len(later) - 1]:
+        later.pop()
+    more += later
     if name == "add":
-        return values[0], (values[1], (values[2], values[3], *more))
+        delay_ms = options.get("delay", 0)
+        if delay_ms >= values[3]:
+            raise Refused(replies.INVALID_DELAY)
+        return values[0], (values[1], delay_ms, (values[2], values[3], *more))
     if name == "schedule":
         return values[0], (values[1], values[4], (values[2], values[3], *more))
     if name == "run":
@@ -269,8 +285,13 @@ def _arguments(
         return ((tuple(dict.fromkeys(values[:-1])), values[-1]),)
     if name == "hello":
         return values[0], options.get("name", b"")
-    if name in ("complete", "fail"):
-        return values[0], (options.get("lease"),)
+    lease = options.get("lease")
+    if name in ("complete", "release"):
+        return values[0], (lease,)
+    if name == "touch":
+        return values[0], (lease, options.get("ttr"))
+    if name == "fail":
+        return values[0], (lease, options.get("delay"), options.get("final") == 1)
     if fields[:1] == ["id"]:
         return values[0], tuple(values[1:])
     return tuple(values)

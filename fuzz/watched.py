@@ -48,6 +48,23 @@ class Watched(Engine):
         self.given_back.add(token)
         super().give_back(job_id, token)
 
+    def release(self, job: Job) -> None:
+        """A lease given back by its worker costs nothing."""
+        before = job.attempts, job.fails, job.timeouts
+        super().release(job)
+        assert (job.attempts + 1, job.fails, job.timeouts) == before
+
+    def touch(self, job: Job, ttr_ms: int) -> None:
+        """It is the same lease, and nothing is counted."""
+        lease, before = job.lease, (job.attempts, job.fails, job.timeouts)
+        assert lease is not None
+        token = lease.token
+        super().touch(job, ttr_ms)
+        assert (job.attempts, job.fails, job.timeouts) == before
+        assert job.lease is not None
+        assert job.lease.token == token
+        assert job.lease.at_ms == self.now_ms + ttr_ms
+
     def complete(self, job: Job, result: bytes) -> None:
         """The first result counts."""
         assert not job.finished

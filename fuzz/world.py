@@ -34,7 +34,7 @@ END_MS: Final = 9_000_000_000_000
 TURNS_MAX: Final = 5000
 
 #: What is still served while the server shuts down.
-CLOSING: Final = {"complete", "fail", "result", "delete", ""}
+CLOSING: Final = {"complete", "fail", "touch", "release", "result", "delete", ""}
 
 DAY_MS: Final = 86_400_000
 

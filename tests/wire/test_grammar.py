@@ -174,7 +174,7 @@ def test_a_flag_may_stand_anywhere_behind_the_name(place: int) -> None:
         table(), " ".join([*words[:place], "-priority=-7", *words[place:]]).encode()
     ).header.arguments
 
-    _, (_, options) = arguments
+    _, (_, _, options) = arguments
     assert options.priority == -7
 
 
@@ -273,7 +273,8 @@ WORDS = {
 }
 FLAGS = [
     "-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x=",
-    "-lease=7", "-lease=8", "-lease=0", "-name=a",
+    "-lease=7", "-lease=8", "-lease=0", "-name=a", "-delay=5", "-delay=60000", "-final=1", "-retry-delay=5", "-backoff=2", "-backoff=0",
+    "-ttr=5",
 ]  # fmt: skip
 
 

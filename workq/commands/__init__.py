@@ -14,10 +14,12 @@ from workq.commands import (
     lease,
     ping,
     quit,
+    release,
     result,
     run,
     schedule,
     stats,
+    touch,
 )
 from workq.commands.base import Command
 
@@ -28,6 +30,8 @@ COMMANDS: tuple[Command, ...] = (
     lease.COMMAND,
     complete.COMMAND,
     fail.COMMAND,
+    touch.COMMAND,
+    release.COMMAND,
     result.COMMAND,
     delete.COMMAND,
     *inspect.COMMANDS,

@@ -183,6 +183,23 @@ def is_lost(job: Job, token: int) -> bool:
     return lease is None or lease.token != token
 
 
+def held(desk: Desk, job_id: bytes, token: int | None) -> Job | bytes:
+    """The job of an id, if it is leased; or the error that says why something cannot happen to its
+    lease.
+
+    Args:
+        desk: of the command.
+        job_id: of the job.
+        token: of the lease that is meant; None for whichever it has.
+    """
+    job = desk.engine.find(job_id)
+    if job is None:
+        return replies.NOT_FOUND
+    if job.lease is None or (token is not None and is_lost(job, token)):
+        return replies.LEASE_LOST
+    return job
+
+
 #: What a command that reports the end of a job answers, for its details.
 UNFINISHED_REPLIES = """\
 With -lease it is done only if that lease stands; else -CLIENT-ERROR Lease lost.

@@ -29,9 +29,9 @@ def _state_number(job: Job) -> int:
     return _PENDING if back else _NEW
 
 
-def _job_block(job: Job, offset_ms: int) -> bytes:
+def _job_block(desk: Desk, job: Job) -> bytes:
     # Times are kept by the clock that never steps, and shown by the wall's.
-    options = job.options
+    options, offset_ms = job.options, _offset_ms(desk)
     pairs: list[tuple[str, Any]] = [
         ("name", job.queue.name),
         ("ttr", options.ttr_ms),
@@ -48,7 +48,18 @@ def _job_block(job: Job, offset_ms: int) -> bytes:
     ]
     if job.time_ms is not None:
         pairs.append(("time", replies.time(job.time_ms)))
+    if desk.version > 1:
+        pairs += _later_pairs(job, offset_ms)
     return replies.block(job.id, pairs)
+
+
+def _later_pairs(job: Job, offset_ms: int) -> list[tuple[str, Any]]:
+    """What version 2 shows besides, at the end."""
+    pairs: list[tuple[str, Any]] = [("timeouts", job.timeouts)]
+    pairs += zip(("retry-delay", "backoff", "retry-max"), job.options.retry, strict=True)
+    if job.hold_until_ms is not None:
+        pairs.append(("held-until", replies.time(job.hold_until_ms + offset_ms)))
+    return pairs
 
 
 def _job(desk: Desk, arguments: Arguments) -> bytes:
@@ -56,7 +67,7 @@ def _job(desk: Desk, arguments: Arguments) -> bytes:
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
-    return replies.counted([_job_block(job, _offset_ms(desk))])
+    return replies.counted([_job_block(desk, job)])
 
 
 def _offset_ms(desk: Desk) -> int:
@@ -80,7 +91,7 @@ def _listing(command: str, of: Callable[[Queue[Job]], Order[Job]], summary: str)
         blocks: list[bytes] = []
         size = 0
         for job in islice(of(queue).from_offset(offset), limit):
-            blocks.append(_job_block(job, _offset_ms(desk)))
+            blocks.append(_job_block(desk, job))
             size += len(blocks[-1])
             if size >= LISTED_BYTES_MAX:
                 break
@@ -142,7 +153,7 @@ COMMANDS = (
     _listing(
         "inspect scheduled-jobs",
         lambda queue: queue.scheduled,
-        "show the scheduled jobs of a queue",
+        "show the jobs of a queue that wait for their time",
     ),
     Command(
         "inspect queue",

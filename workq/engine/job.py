@@ -84,12 +84,17 @@ class Options(_FirstOptions):
         shown = ", ".join(f"{name}={value}" for name, value in zip(self.NAMES, self, strict=False))
         return f"Options({shown})"
 
+    @property
+    def retry(self) -> tuple[int, ...]:
+        """`retry_delay_ms`, `backoff` and `retry_max_ms`."""
+        more: tuple[int, ...] = self[len(_FirstOptions._fields) :]
+        return more + self.LATER[len(more) :]
+
     def retry_ms(self, failures: int) -> int:
         """How long a job is held back that comes back after so many failures and lost leases."""
-        more: tuple[int, ...] = self[len(_FirstOptions._fields) :]
-        if not more:
+        if len(self) == len(_FirstOptions._fields):
             return 0
-        delay_ms, backoff, max_ms = more + self.LATER[len(more) :]
+        delay_ms, backoff, max_ms = self.retry
         # 64 doublings are beyond every bound: the power of a larger number is not worked out.
         grown_ms: int = delay_ms * backoff ** min(failures - 1, 64)
         return min(grown_ms, max_ms or DELAY_MS_MAX)

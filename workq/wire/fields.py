@@ -110,6 +110,11 @@ OFFSET = Field("cursor-offset", number(0, limits.CURSOR_OFFSET_MAX, replies.INVA
 LIMIT = Field("limit", number(1, limits.LISTED_MAX, replies.INVALID_LIMIT))
 
 VERSION = Field("version", number(2, 2, replies.UNKNOWN_VERSION))
+DELAY = Field("delay", number(0, limits.DELAY_MS_MAX, replies.INVALID_DELAY))
+RETRY_DELAY = Field("retry-delay", number(0, limits.DELAY_MS_MAX, replies.INVALID_RETRY_DELAY))
+BACKOFF = Field("backoff", number(1, limits.BACKOFF_MAX, replies.INVALID_BACKOFF))
+RETRY_MAX = Field("retry-max", number(0, limits.DELAY_MS_MAX, replies.INVALID_RETRY_MAX))
+FINAL = Field("final", number(0, 1, replies.INVALID_FINAL))
 LEASE = Field("lease", number(1, limits.TOKEN_MAX, replies.INVALID_LEASE), varied=True)
 
 PRIORITY = Field(
