@@ -43,11 +43,15 @@ _FLAGS = (
 
 #: Bytes from here on ask for commands, or flags, that came later, by the second list.
 LATER: Final = 0xE0
-_LATER_KINDS = ("hello", "complete", "fail", "touch", "release", "add", "schedule")
+_LATER_KINDS = (
+    "hello", "complete", "fail", "touch", "release", "add", "schedule",
+    "lease", "result", "inspect job",
+)  # fmt: skip
 _LATER_FLAGS = (
     b" -max-fails=9 -retry-delay=20", b" -max-fails=9 -retry-delay=5 -backoff=3 -retry-max=100",
     b" -retry-delay=1000 -max-attempts=3", b" -max-fails=9 -retry-delay=31536000000 -backoff=100",
 )  # fmt: skip
+_COUNTS = (b"2", b"1", b"3", b"100", b"0")
 _DELAYS = (b"", b" -delay=0", b" -delay=1", b" -delay=25", b" -delay=1500", b" -delay=31536000000")
 SMALL_MS: Final = (1, 2, 5, 19, 20, 25, 100, 999)
 LARGE_MS: Final = (1000, 1024, 1500, 60_000, 2**20, DAY_MS, 2**30, 2**32, 2**40)
@@ -259,7 +263,13 @@ class Program:
         if kind == "hello":
             return b"hello 2\r\n"
         source = self._source
+        if kind == "lease":
+            line = b"lease %b %b -count=%b\r\n"
+            return line % (source.pick(_NAMES), source.pick(_WAITS), source.pick(_COUNTS))
         head = b"%b %b" % (kind.encode(), source.pick(IDS))
+        if kind in ("result", "inspect job"):
+            head += b" %b %b" % (source.pick(IDS), source.pick(IDS))
+            return head + (b" 0\r\n" if kind == "result" else b"\r\n")
         if kind in ("add", "schedule"):
             head += b" %b %b %b" % (source.pick(_NAMES), source.pick(_TTR), source.pick(_TTL))
             more = source.pick(_DELAYS) if kind == "add" else b""

@@ -56,8 +56,8 @@ _RETRY_KEYS = [b"timeouts", b"retry-delay", b"backoff", b"retry-max"]
 LATER_KEYS: Final[list[list[bytes]]] = [[], _RETRY_KEYS, [*_RETRY_KEYS, b"held-until"]]
 
 _ID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_FINISHED = re.compile(rb"\+OK 1\r\n(%b) ([01]) (\d+)\r\n" % _ID)
-_LEASED = re.compile(rb"\+OK 1\r\n(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)((?: [a-z]+=\d+)*)\r\n" % _ID)
+_FINISHED = re.compile(rb"(%b) ([01]) (\d+)\r\n" % _ID)
+_LEASED = re.compile(rb"(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)((?: [a-z]+=\d+)*)\r\n" % _ID)
 _COUNT = re.compile(rb"\+OK (\d+)\r\n")
 _LINE = re.compile(rb"([^ \r\n]+) ([^\r\n]*)\r\n")
 
@@ -81,15 +81,13 @@ def check_reply(name: str, arguments: Any, reply: bytes) -> None:
     elif name in PLAIN:
         assert reply == replies.OK
     elif name == "lease":
-        match = _LEASED.match(reply)
-        assert match
-        assert match[2] in arguments[0].names
-        _check_block(reply, match.end(), int(match[4]))
+        found = _blocks(_LEASED, 4, reply)
+        assert 1 <= len(found) <= arguments[0].jobs_max
+        assert all(head[2] in arguments[0].names for head, _ in found)
     elif name in WAITING:
-        match = _FINISHED.match(reply)
-        assert match
-        assert match[1] == arguments[0]
-        _check_block(reply, match.end(), int(match[3]))
+        others = arguments[1][1:] if name == "result" else ()
+        results = [head[1] for head, _ in _blocks(_FINISHED, 3, reply)]
+        assert results == [arguments[0]] or (others and {*results} <= {arguments[0], *others})
     elif name == "help":
         match = _COUNT.match(reply)
         assert match
@@ -98,15 +96,35 @@ def check_reply(name: str, arguments: Any, reply: bytes) -> None:
         _check_entries(name, arguments, entries(reply))
 
 
-def finished(reply: bytes) -> tuple[bytes, int, bytes] | None:
-    """Of a reply that tells a result: the id, whether it is a success, and the result."""
-    match = _FINISHED.match(reply)
-    return None if match is None else (match[1], int(match[2]), reply[match.end() : -2])
+def finished(reply: bytes) -> list[tuple[bytes, int, bytes]]:
+    """Of a reply that tells results: of each the id, whether it is a success, and the result."""
+    return [(head[1], int(head[2]), block) for head, block in _blocks(_FINISHED, 3, reply)]
 
 
-def is_lease(reply: bytes) -> bool:
-    """Whether a reply hands a job out."""
-    return _LEASED.match(reply) is not None
+def lease_entries(reply: bytes) -> list[bytes]:
+    """The entries of a reply that hands jobs out; none of another reply."""
+    return [head[0] + block + b"\r\n" for head, block in _blocks(_LEASED, 4, reply)]
+
+
+def _blocks(
+    head: re.Pattern[bytes], size: int, reply: bytes
+) -> list[tuple[re.Match[bytes], bytes]]:
+    """The entries of a reply that have a head and a block, whose size is one of its groups; none
+    if the first is no such entry."""
+    count = _COUNT.match(reply)
+    if count is None or not head.match(reply, count.end()):
+        return []
+    at = count.end()
+    found = []
+    for _ in range(int(count[1])):
+        match = head.match(reply, at)
+        assert match
+        end = match.end() + int(match[size])
+        assert reply[end : end + 2] == b"\r\n"
+        found.append((match, reply[match.end() : end]))
+        at = end + 2
+    assert at == len(reply)
+    return found
 
 
 def entries(reply: bytes) -> list[Entry]:
@@ -140,14 +158,12 @@ def entries(reply: bytes) -> list[Entry]:
     return found
 
 
-def _check_block(reply: bytes, at: int, size: int) -> None:
-    assert len(reply) == at + size + 2
-    assert reply.endswith(b"\r\n")
-
-
 def _check_entries(name: str, arguments: Any, found: list[Entry]) -> None:
     if name == "inspect job":
-        assert [head for head, _, _ in found] == [arguments[0]]
+        heads = [head for head, _, _ in found]
+        assert heads == [arguments[0]] or (
+            arguments[1] and {*heads} <= {arguments[0], *arguments[1]}
+        )
     if name in ("inspect jobs", "inspect scheduled-jobs"):
         assert all(values[b"name"] == arguments[0] for _, _, values in found)
     if name in ("inspect job", "inspect jobs", "inspect scheduled-jobs"):

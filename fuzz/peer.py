@@ -50,6 +50,7 @@ class Peer:
         shut: whether the client sends no more; `heard_shut` whether the broker knows.
         paused: whether the ring does not read.
         ending: how the broker has ended it.
+        version: what it spoke when it was last told something.
     """
 
     def __init__(self, session: Session, shadow: Reader[Command]) -> None:
@@ -73,6 +74,7 @@ class Peer:
         self.heard_shut = False
         self.paused = False
         self.ending = STAY
+        self.version = 1
 
     def note_received(self, piece: bytes, now_ms: int) -> None:
         """Find out what is asked with a piece."""

@@ -16,8 +16,8 @@ class Watched(Engine):
     """The engine, as far as what it is asked for can be seen.
 
     Attributes:
-        leases: the reply that tells of each lease ever given, by token, on version 1; and on
-            version 2.
+        leases: the entry of a reply that tells of each lease ever given, by token, on version 1;
+            and on version 2.
         given_back: the tokens of the leases that were undone.
         results: everything that was ever a job's result, as (id, success, result).
     """
@@ -37,7 +37,7 @@ class Watched(Engine):
         token = super().lease(job)
         assert token not in self.leases
         payload = job.payload
-        head = b"+OK 1\r\n%b %b %d %d" % (job.id, job.queue.name, job.options.ttr_ms, len(payload))
+        head = b"%b %b %d %d" % (job.id, job.queue.name, job.options.ttr_ms, len(payload))
         attributes = b" token=%d attempt=%d" % (token, job.attempts)
         end = b"\r\n%b\r\n" % payload
         self.leases[token] = head + end, head + attributes + end

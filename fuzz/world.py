@@ -7,9 +7,9 @@ lets it, has a turn when something has come, hands the commit to a log that may 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from fuzz.forms import UNASKED, WAITING, check_reply, finished, is_lease
+from fuzz.forms import UNASKED, WAITING, check_reply, finished, lease_entries
 from fuzz.peer import Chunk, Peer, awaited, in_line, is_over
 from fuzz.reader import Forgetful
 from fuzz.rebuild import check_derived
@@ -248,9 +248,12 @@ class World:
                 self._check_reply(peer, reply)
         leases = session.undelivered[len(session.undelivered) - session.leases_told :]
         tokens = [token for _, token in leases]
-        told = [reply for reply in said if is_lease(reply)]
-        by_version = peer.session.version - 1
-        assert told == [self.engine.leases[token][by_version] for token in tokens]
+        told = [entry for reply in said for entry in lease_entries(reply)]
+        both = slice(peer.version - 1, session.version)  # it may have said hello in this turn
+        assert len(told) == len(tokens)
+        for reply, token in zip(told, tokens, strict=True):
+            assert reply in self.engine.leases[token][both]
+        peer.version = session.version
         assert not peer.told & set(tokens)
         peer.told |= set(tokens)
         chunk = Chunk(self._position, b"".join(said), session.ending, tokens)
@@ -269,11 +272,10 @@ class World:
         else:
             check_reply(name, arguments, reply)
         if name in WAITING:
-            result = finished(reply)
-            if result:
+            for result in finished(reply):
                 assert result in self.engine.results or result in self._law.results
             if reply == replies.TIMEOUT and not peer.heard_shut and not self.draining:
-                wait_ms = arguments[0].wait_ms if name == "lease" else arguments[1][-1]
+                wait_ms = _wait_ms(name, arguments)
                 asked_ms = max(peer.asked_ms[peer.answered], peer.answered_ms)
                 assert self.now_ms >= asked_ms + wait_ms, "a wait has ended early"
         peer.answered += 1
@@ -359,7 +361,7 @@ class World:
             waited = before[id(peer)]
             since = self._turns if waited is None else waited[1]
             for token in peer.told.intersection(tokens):
-                name = self.engine.leases[token][0].split(b" ", 3)[2]
+                name = self.engine.leases[token][0].split(b" ", 2)[1]
                 for other in self.peers:
                     if other.waiting is not None and other.waiting[1] < since:
                         assert name not in awaited(other.session), "somebody is overtaken"
@@ -462,3 +464,10 @@ class World:
         assert not self.engine.commit
         assert dump.digest(self._replica) == dump.digest(self.engine)
         check_derived(self._replica, foreground=False)
+
+
+def _wait_ms(name: str, arguments: Any) -> int:
+    """How long a request may wait."""
+    if name == "lease":
+        return int(arguments[0].wait_ms)
+    return int(arguments[1][0 if name == "result" else -1])

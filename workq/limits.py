@@ -29,6 +29,10 @@ UNKNOWN_COMMANDS_IN_A_ROW_MAX = 20
 #: Names in one lease: each is looked at once per lease and per wake-up.
 LEASE_NAMES_MAX = 256
 
+#: Jobs in one lease: what a worker can do at once. They are in one reply, which ends earlier with
+#: the job that brings it to `LISTED_BYTES_MAX`.
+LEASE_COUNT_MAX = 100
+
 #: Words behind the first in a line, flags among them, from which on it is not looked into: no right
 #: line has so many, and one of tens of thousands would keep everybody waiting.
 LINE_WORDS_MAX = 300
@@ -54,8 +58,8 @@ CURSOR_OFFSET_MAX = 2**32 - 1
 TOKEN_MAX = 2**64 - 1
 LISTED_MAX = 100
 
-#: A list of jobs ends with the job that reaches this: a hundred payloads of a megabyte would hold
-#: everybody up.
+#: A list of jobs or results ends with the one that reaches this: a hundred payloads of a megabyte
+#: would hold everybody up.
 LISTED_BYTES_MAX = 1024 * 1024
 
 #: A deadline beyond this is stored as none: it lies 285,000 years ahead, and every number below

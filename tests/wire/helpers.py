@@ -34,6 +34,7 @@ RIGHT = {
     "backoff": "2",
     "retry-max": "60000",
     "final": "1",
+    "count": "10",
     "lease": "1099511627777",
     "command": "inspect",
     "object": "job",
@@ -55,6 +56,7 @@ WRONG = {
     "backoff": ("0", replies.INVALID_BACKOFF),
     "retry-max": ("-1", replies.INVALID_RETRY_MAX),
     "final": ("2", replies.INVALID_FINAL),
+    "count": ("101", replies.INVALID_COUNT),
     "version": ("1", replies.UNKNOWN_VERSION),
     "lease": ("0", replies.INVALID_LEASE),
 }

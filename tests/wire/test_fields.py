@@ -27,6 +27,7 @@ NUMBERS = {
     "backoff": (fields.BACKOFF, 1, limits.BACKOFF_MAX),
     "retry-max": (fields.RETRY_MAX, 0, limits.DELAY_MS_MAX),
     "final": (fields.FINAL, 0, 1),
+    "count": (fields.COUNT, 1, limits.LEASE_COUNT_MAX),
     "lease": (fields.LEASE, 1, limits.TOKEN_MAX),
 }
 each_number = pytest.mark.parametrize("field, low, high", NUMBERS.values(), ids=NUMBERS)

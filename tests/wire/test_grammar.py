@@ -249,7 +249,7 @@ def test_a_usage_line_tells_fields_block_and_flags() -> None:
     assert (
         BY_NAME["run"].usage == "run <id> <name> <ttr> <wait-timeout> <size> [-priority=<priority>]"
     )
-    assert BY_NAME["lease"].usage == "lease <name> [<name> ...] <wait-timeout>"
+    assert BY_NAME["lease"].usage == ("lease <name> [<name> ...] <wait-timeout> [-count=<count>]")
     assert BY_NAME["help"].usage == "help [<command>] [<object>]"
 
 
@@ -272,9 +272,9 @@ WORDS = {
     "object": ["job", "nosuch"],
 }
 FLAGS = [
-    "-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x=",
-    "-lease=7", "-lease=8", "-lease=0", "-name=a", "-delay=5", "-delay=60000", "-final=1", "-retry-delay=5", "-backoff=2", "-backoff=0",
-    "-ttr=5",
+    "-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x=", "-lease=7",
+    "-lease=8", "-lease=0", "-name=a", "-delay=5", "-delay=60000", "-final=1", "-retry-delay=5",
+    "-backoff=2", "-backoff=0", "-ttr=5", "-count=2", "-count=0",
 ]  # fmt: skip
 
 

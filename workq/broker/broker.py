@@ -388,11 +388,12 @@ class Broker:
 
     # --- what commands ask for ----------------------------------------------------------------
 
-    def hand_out(self, job: Job) -> bytes:
-        """Lease a ready job to the session that asks; return the reply that tells it so."""
+    def hand_out(self, job: Job, wait: JobWait) -> bytes:
+        """Lease a ready job to the session that asks, and more if it wants more; return the reply
+        that tells it so."""
         session = self._asking
         assert session is not None
-        return self._serving.hand_out(session, job)
+        return self._serving.hand_out(session, job, wait)
 
     @property
     def version(self) -> int:

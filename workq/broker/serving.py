@@ -17,8 +17,8 @@ from workq.commands.base import (
     ResultWait,
     Wait,
     finished,
+    lease_entry,
     leased,
-    leased_with_attributes,
 )
 from workq.engine.engine import Engine
 from workq.engine.job import GONE, LEASED, Job
@@ -27,6 +27,7 @@ from workq.limits import (
     ANSWERS_PER_TURN_MAX,
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
+    LISTED_BYTES_MAX,
 )
 from workq.wire import replies
 
@@ -132,7 +133,7 @@ class Serving:
             job = ready.first()
             assert job is not None
             waiter = first[0]
-            self.answer(waiter, self.hand_out(waiter.session, job))
+            self.answer(waiter, self.hand_out(waiter.session, job, first[1]))
 
     def withdraw(self, session: Session) -> None:
         """A client cannot take a job any more, or not now: hand it none."""
@@ -148,15 +149,31 @@ class Serving:
                 self._engine.wake(queue)
         self.settle()
 
-    def hand_out(self, session: Session, job: Job) -> bytes:
-        """Lease a ready job to a session; return the reply that tells it so."""
+    def hand_out(self, session: Session, job: Job, wait: JobWait) -> bytes:
+        """Lease a ready job to a session, and more if it wants more; return the reply that tells it
+        so."""
+        self._lend(session, job)
+        if wait.jobs_max == 1 and session.version == 1:
+            return leased(job)
+        entries = [lease_entry(job, session.version)]
+        size = len(entries[0])
+        while len(entries) < wait.jobs_max and size < LISTED_BYTES_MAX:
+            more = self._engine.choose(wait.names)
+            if more is None:
+                break
+            self._lend(session, more)
+            self._left -= 1
+            entries.append(lease_entry(more, session.version))
+            size += len(entries[-1])
+        return replies.counted(entries)
+
+    def _lend(self, session: Session, job: Job) -> None:
         token = self._engine.lease(job)
         session.undelivered.append((job.id, token))
         session.leases_told += 1
         if job.foreground:
             session.serving = [one for one in session.serving if one.state is LEASED]
             session.serving.append(job)
-        return leased(job) if session.version == 1 else leased_with_attributes(job)
 
     def answer(self, waiter: Waiter, reply: bytes) -> None:
         """Answer a request that has waited; what is behind it can go on."""

@@ -107,8 +107,9 @@ class Desk(Protocol):
         """What there is room for."""
         ...
 
-    def hand_out(self, job: Job) -> bytes:
-        """Lease a ready job to the asking session; return the reply that tells it so."""
+    def hand_out(self, job: Job, wait: JobWait) -> bytes:
+        """Lease a ready job to the asking session, and more if it wants more; return the reply that
+        tells it so."""
         ...
 
     @property
@@ -135,10 +136,12 @@ class JobWait(NamedTuple):
     Attributes:
         names: the queues it may come from.
         wait_ms: how long.
+        jobs_max: how many jobs are wanted, of those that are there when the first is.
     """
 
     names: tuple[bytes, ...]
     wait_ms: int
+    jobs_max: int = 1
 
 
 class ResultWait(NamedTuple):
@@ -212,7 +215,7 @@ Reply: TypeAlias = bytes | Wait
 
 
 def leased(job: Job) -> bytes:
-    """The reply that hands a job to a worker."""
+    """The reply that hands one job to a worker, on version 1: the usual one."""
     payload = job.payload
     return b"+OK 1\r\n%b %b %d %d\r\n%b\r\n" % (
         job.id,
@@ -223,17 +226,16 @@ def leased(job: Job) -> bytes:
     )
 
 
-def leased_with_attributes(job: Job) -> bytes:
-    """The same on version 2, where more is told of the lease."""
+def lease_entry(job: Job, version: int) -> bytes:
+    """What hands a job to a worker, in a reply of a version of the protocol."""
     payload, lease = job.payload, job.lease
     assert lease is not None
-    return b"+OK 1\r\n%b %b %d %d token=%d attempt=%d\r\n%b\r\n" % (
+    return b"%b %b %d %d%b\r\n%b\r\n" % (
         job.id,
         job.queue.name,
         job.options.ttr_ms,
         len(payload),
-        lease.token,
-        job.attempts,
+        b"" if version == 1 else b" token=%d attempt=%d" % (lease.token, job.attempts),
         payload,
     )
 
@@ -244,6 +246,14 @@ def finished(job: Job) -> bytes:
     assert result is not None
     success = job.state is COMPLETED
     return b"+OK 1\r\n%b %d %d\r\n%b\r\n" % (job.id, success, len(result), result)
+
+
+def result_entry(job: Job) -> bytes:
+    """What tells the result of a job, in a reply with several."""
+    result = job.result
+    assert result is not None
+    success = job.state is COMPLETED
+    return b"%b %d %d\r\n%b\r\n" % (job.id, success, len(result), result)
 
 
 Execute: TypeAlias = Callable[[Desk, Any], Reply]
@@ -279,7 +289,7 @@ class Command(Grammar):
         summary: str,
         details: str = "",
         flags: tuple[Field, ...] = (),
-        many: bool = False,
+        many: int = 0,
         optional: int = 0,
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,

@@ -25,6 +25,8 @@ def execute(desk: Desk, arguments: Arguments) -> bytes:
         ("line-bytes", bounds.line_bytes_max),
         ("block-bytes", limits.BLOCK_BYTES_MAX),
         ("lease-names", limits.LEASE_NAMES_MAX),
+        ("lease-count", limits.LEASE_COUNT_MAX),
+        ("ids", limits.LISTED_MAX),
         ("idle-timeout-ms", bounds.idle_timeout_ms),
     ]
     return replies.counted([replies.block(b"hello", pairs)])

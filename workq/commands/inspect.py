@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, cast
 
 from workq.commands.base import Command, Desk
 from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
 from workq.engine.queue import Order, Queue
-from workq.limits import LISTED_BYTES_MAX
+from workq.limits import LISTED_BYTES_MAX, LISTED_MAX
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, LIMIT, OFFSET, QUEUE_NAME
 from workq.wire.grammar import Arguments
@@ -63,11 +63,30 @@ def _later_pairs(job: Job, offset_ms: int) -> list[tuple[str, Any]]:
 
 
 def _job(desk: Desk, arguments: Arguments) -> bytes:
-    job_id, _ = arguments
+    job_id, others = arguments
+    if others:
+        return _several_jobs(desk, dict.fromkeys((job_id, *others)))
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
     return replies.counted([_job_block(desk, job)])
+
+
+def _several_jobs(desk: Desk, ids: Iterable[bytes]) -> bytes:
+    found = (desk.engine.find(job_id) for job_id in ids)
+    return _listed(desk, (job for job in found if job is not None))
+
+
+def _listed(desk: Desk, jobs: Iterable[Job]) -> bytes:
+    """Jobs, until they are too many bytes."""
+    blocks: list[bytes] = []
+    size = 0
+    for job in jobs:
+        blocks.append(_job_block(desk, job))
+        size += len(blocks[-1])
+        if size >= LISTED_BYTES_MAX:
+            break
+    return replies.counted(blocks)
 
 
 def _offset_ms(desk: Desk) -> int:
@@ -88,14 +107,7 @@ def _listing(command: str, of: Callable[[Queue[Job]], Order[Job]], summary: str)
         queue = desk.engine.queues.get(name)
         if queue is None:
             return replies.counted([]) if name in desk.names else replies.NOT_FOUND
-        blocks: list[bytes] = []
-        size = 0
-        for job in islice(of(queue).from_offset(offset), limit):
-            blocks.append(_job_block(desk, job))
-            size += len(blocks[-1])
-            if size >= LISTED_BYTES_MAX:
-                break
-        return replies.counted(blocks)
+        return _listed(desk, islice(of(queue).from_offset(offset), limit))
 
     return Command(
         command,
@@ -140,10 +152,13 @@ COMMANDS = (
     Command(
         "inspect job",
         (JOB_ID,),
+        many=LISTED_MAX,
         execute=_job,
-        cost=2,
+        cost=lambda arguments: 2 + 2 * len(arguments[1]),
         summary="show a job",
-        details="+OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.",
+        details="""\
++OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.
+Of several ids: +OK <n>, then as much for each that there is.""",
     ),
     _listing(
         "inspect jobs",

@@ -55,7 +55,7 @@ class Grammar:
         name: the command's name; two words for a command of a family (`inspect job`).
         fields: its positional fields in order, without the block's size.
         flags: the flags it knows.
-        many: whether the first field may stand several times.
+        many: how often the first field may stand; 0 as 1.
         optional: how many of the last fields may be missing.
         block_error: the error for a bad block; None for a command without a block.
         make: turns the values of the fields but the id, and the flags' values by name, into the
@@ -69,7 +69,7 @@ class Grammar:
         fields: tuple[Field, ...] = (),
         *,
         flags: tuple[Field, ...] = (),
-        many: bool = False,
+        many: int = 0,
         optional: int = 0,
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
@@ -82,7 +82,7 @@ class Grammar:
         self.block_error = block_error
         self.varied = varied
         self._make = make
-        self._most = limits.LEASE_NAMES_MAX - 1 + len(fields) if many else len(fields)
+        self._most = len(fields) + max(many - 1, 0)
         self._least = len(fields) - optional
         self._optional = optional
         self.by_id = bool(fields) and fields[0] is JOB_ID
@@ -129,6 +129,7 @@ class Grammar:
             return Header((), size, refusal, early=True)
         try:
             varied = any(self.flags[key].varied for key in flags)
+            varied = varied or (self.by_id and len(words) > len(self.fields))  # several ids
             return Header(self._read_values(words, flags), size, varied=self.varied or varied)
         except Refusal as refused:
             return Header((), size, refused.reply)
