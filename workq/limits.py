@@ -56,6 +56,7 @@ CURSOR_OFFSET_MAX = 2**32 - 1
 
 #: The token of a lease: its high part is the epoch of the server, above 40 bits.
 TOKEN_MAX = 2**64 - 1
+TAG_MAX = 2**64 - 1
 LISTED_MAX = 100
 
 #: A list of jobs or results ends with the one that reaches this: a hundred payloads of a megabyte
@@ -163,6 +164,12 @@ OWN_DESCRIPTORS = 64
 KEEPALIVE_IDLE_MS = 300_000
 KEEPALIVE_INTERVAL_MS = 60_000
 KEEPALIVE_PROBES_MAX = 5
+
+#: Requests of one connection that wait under tags: each may have to be ended in one turn when the
+#: connection is. Who needs more takes another connection. And those of all together: each takes
+#: about 500 bytes.
+TAGGED_WAITS_MAX = 256
+ALL_TAGGED_WAITS_MAX = 250_000
 
 # --- memory ---------------------------------------------------------------------------------
 

@@ -180,6 +180,7 @@ class Broker:
             if not engine.behind:
                 self._serving.end_waits()
             for session in self._patience.ended(now_ms):
+                self._serving.abandon(session)
                 self._agenda.speak(session)
             self._serve_sessions()
             if self._closing.begun:
@@ -279,6 +280,8 @@ class Broker:
             if waiter is not None:
                 waiter.plain = False
                 cost = self._serve_waiter(session, waiter)
+            if session.tagged:
+                cost += self._serve_tagged(session)
             may = session.waiter is None and not session.ending and not session.stalled
         before = self._requests
         if may:
@@ -286,7 +289,7 @@ class Broker:
             cost += self._execute(session)
         if session.careful or session.reader.unfinished:
             waiter = session.waiter
-            if careful or waiter is None or not session.reader.empty:
+            if careful or waiter is None or session.tagged or not session.reader.empty:
                 self._care.look_after(session, heard=self._requests > before)
                 return cost
             waiter.plain = True
@@ -305,13 +308,16 @@ class Broker:
             self._serving.rejoin(waiter, waiter.wait)
         return cost
 
-    def _execute(self, session: Session) -> int:
-        """Execute requests of a session for which nothing speaks against it.
+    def _serve_tagged(self, session: Session) -> int:
+        """The same for what it waits for under tags."""
+        ends = session.eof or self._closing.begun
+        if ends or (session.withdrawn and not session.stalled):
+            return self._serving.see_to_tagged(session, ends)
+        return 0
 
-        Returns:
-            What they cost, in usual requests. When that is more than its share of a turn, or its
-            replies are too many, the rest follows later.
-        """
+    def _execute(self, session: Session) -> int:
+        """Execute requests of a session for which nothing speaks against it; return what they cost.
+        At more than its share of a turn, or too many replies, the rest follows later."""
         engine = self.engine
         reader = session.reader
         next_request = reader.next
@@ -320,7 +326,9 @@ class Broker:
         draining = self._closing.begun
         requests = 0
         left = self._share
-        item: tuple[Command | None, Any] | None = session.asked
+        asked = session.asked
+        item: tuple[Command | None, Any] | None = asked and asked[:2]
+        tag = asked and asked[2]
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = session.careful = True
@@ -329,20 +337,22 @@ class Broker:
                 self._agenda.run_later(session)
                 break
             if item is None:
+                tag = None
                 item = next_request()
                 if item is None:
-                    if session.eof:  # it sends no more, and all is answered
+                    if session.eof and not session.tagged:  # it sends no more, all is answered
                         session.end(CLOSE, reader.finish())
                     break
                 if reader.effort:
                     left -= reader.effort
                     reader.effort = 0
+                    tag, reader.tag = reader.tag, None
             command, arguments = item
             item = None
             requests += 1
             if command is None:
                 left -= REFUSAL_COST
-                self._refuse(session, arguments)
+                self._refuse(session, arguments, tag)
                 if session.ending:
                     break
                 continue
@@ -350,23 +360,21 @@ class Broker:
             if command.overall:
                 if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
                     requests -= 1
-                    session.asked = command, arguments
+                    session.asked = command, arguments, tag
                     session.careful = True
                     self._agenda.run_later(session)
                     break
                 session.asked = None
-            if draining and not command.closing:
-                said.append(replies.SHUTTING_DOWN)
-                continue
-            reply = command.execute(self, arguments)
+            refusal = (draining or tag is not None) and self._refusal(session, command, tag)
+            reply = refusal or command.execute(self, arguments)
             if isinstance(reply, bytes):
-                said.append(reply)
+                said.append(reply if tag is None else replies.tagged(tag, reply))
                 size = len(reply)
                 said_bytes += size
                 if size >= BLOCK_BYTES_LIKE_A_REQUEST:
                     left -= size // BLOCK_BYTES_LIKE_A_REQUEST
             else:
-                self._serving.wait(session, reply, draining)
+                self._serving.wait(session, reply, draining, tag)
             if engine.changed or engine.woken:
                 self._serving.settle()
             if session.ending or session.waiter is not None:
@@ -376,13 +384,22 @@ class Broker:
         self._requests += requests
         return self._share - left
 
-    def _refuse(self, session: Session, reply: bytes) -> None:
+    def _refusal(self, session: Session, command: Command, tag: int | None) -> bytes | None:
+        """The error of a request that is not for now; None if it may be executed."""
+        if self._closing.begun and not command.closing:
+            return replies.SHUTTING_DOWN
+        if tag is not None and command.waits:
+            return self.room.refuses_tagged_wait(len(session.tagged))
+        return None
+
+    def _refuse(self, session: Session, reply: bytes, tag: int | None) -> None:
         """Answer a request that could not be read."""
         self._refused += 1
         reader = session.reader
         if reply:
-            session.replies.append(reply)
+            session.replies.append(reply if tag is None else replies.tagged(tag, reply))
         if reader.ended:
+            self._serving.abandon(session)
             session.ending = CLOSE if reader.silent else LINGER
             session.careful = True
 
@@ -406,11 +423,13 @@ class Broker:
         session = self._asking
         assert session is not None
         session.version = 2
+        session.reader.tagging = True
         session.name = name
 
     def quit(self) -> None:
         """Close the asking session once its replies are sent."""
         assert self._asking is not None
+        self._serving.abandon(self._asking)
         self._asking.end(LINGER)  # more may be on its way: no reset shall overtake the reply
 
     def gauges(self) -> dict[str, int]:

@@ -92,6 +92,7 @@ class Care:
             self._resumed.append(session)
         session.careful = (
             session.waiter is not None
+            or len(session.tagged) > 0
             or session.ending != STAY
             or session.asked is not None
             or session.half_sent

@@ -66,6 +66,8 @@ class Patience:
         limit_ms = self._request_ms if half_sent else self._bounds.idle_timeout_ms
         if session.waiter is not None or (backlog and (session.reader.pending or session.asked)):
             limit_ms = 0  # it has asked, and it is for the server to answer
+        if session.tagged and not half_sent:
+            limit_ms = 0
         if heard or not limit_ms or half_sent != session.half_sent or session.at_ms is None:
             session.unset()
             session.half_sent = half_sent

@@ -278,6 +278,7 @@ class Command(Grammar):
         cost: how much it does, in usual requests; a turn may do so many (limits.py). Or a function
             that tells it from the arguments.
         closing: whether it is still served while the server shuts down.
+        waits: whether it may have to wait.
     """
 
     def __init__(
@@ -297,6 +298,7 @@ class Command(Grammar):
         overall: bool = False,
         naming: bool = False,
         closing: bool = False,
+        waits: bool = False,
         cost: int | Callable[[Arguments], int] = 1,
     ) -> None:
         super().__init__(
@@ -315,5 +317,6 @@ class Command(Grammar):
         self.overall = overall
         self.naming = naming
         self.closing = closing
+        self.waits = waits
         #: 0 where `weigh` tells it.
         self.cost, self.weigh = (cost, _no_cost) if isinstance(cost, int) else (0, cost)

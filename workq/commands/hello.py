@@ -27,6 +27,7 @@ def execute(desk: Desk, arguments: Arguments) -> bytes:
         ("lease-names", limits.LEASE_NAMES_MAX),
         ("lease-count", limits.LEASE_COUNT_MAX),
         ("ids", limits.LISTED_MAX),
+        ("waits", limits.TAGGED_WAITS_MAX),
         ("idle-timeout-ms", bounds.idle_timeout_ms),
     ]
     return replies.counted([replies.block(b"hello", pairs)])
@@ -43,4 +44,5 @@ COMMAND = Command(
 name: what the client calls itself, for people.
 +OK 1, then `hello <number of keys>` and a line for each.
 -CLIENT-ERROR Unknown version for any but 2; nothing has changed.""",
+    closing=True,
 )

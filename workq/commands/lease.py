@@ -40,6 +40,7 @@ COMMAND = Command(
     flags=(COUNT,),
     make=_make,
     execute=execute,
+    waits=True,
     cost=_weigh,
     summary="take the next job of one of the queues, waiting up to <wait-timeout> ms",
     details="""\

@@ -55,6 +55,7 @@ COMMAND = Command(
     many=LISTED_MAX,
     make=_make,
     execute=execute,
+    waits=True,
     cost=_weigh,
     summary="get the result of a job, waiting up to <wait-timeout> ms",
     details="""\

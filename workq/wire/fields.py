@@ -118,6 +118,9 @@ FINAL = Field("final", number(0, 1, replies.INVALID_FINAL))
 COUNT = Field("count", number(1, limits.LEASE_COUNT_MAX, replies.INVALID_COUNT))
 LEASE = Field("lease", number(1, limits.TOKEN_MAX, replies.INVALID_LEASE), varied=True)
 
+#: What a request may carry on version 2, whatever its command.
+TAG = number(0, limits.TAG_MAX, replies.INVALID_FLAGS)
+
 PRIORITY = Field(
     "priority",
     number(limits.PRIORITY_MIN, limits.PRIORITY_MAX, replies.INVALID_PRIORITY, signed=True),

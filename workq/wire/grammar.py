@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from workq import limits
 from workq.errors import Refusal
 from workq.wire import replies
-from workq.wire.fields import CANONICAL_ID, JOB_ID, Field, number
+from workq.wire.fields import CANONICAL_ID, JOB_ID, TAG, Field, number
 
 #: What a command is executed with: of one that takes an id, the id and a tuple of the values of its
 #: other fields; else just those values. The block, if there is one, is the last.
@@ -245,19 +245,26 @@ def _make_room(known: dict[bytes, Any]) -> None:
 
 
 class Line(NamedTuple, Generic[Command]):
-    """A line that was read: which command, None if none that is known, and the rest of it."""
+    """A line that was read: which command, None if none that is known, and the rest of it.
+
+    Attributes:
+        foreign: whether somebody speaks another protocol.
+        tag: what its reply carries; None for none.
+    """
 
     command: Command | None
     header: Header
-    foreign: bool = False  # somebody speaks another protocol
+    foreign: bool = False
+    tag: int | None = None
 
 
-def read_line(table: Table[Command], line: bytes) -> Line[Command]:
+def read_line(table: Table[Command], line: bytes, tagging: bool = False) -> Line[Command]:
     """Read a request line without its end.
 
     Args:
         table: the commands.
         line: the line.
+        tagging: whether it may carry a tag.
     """
     if b"  " in line:
         line = _SPACES.sub(b" ", line)
@@ -277,15 +284,29 @@ def read_line(table: Table[Command], line: bytes) -> Line[Command]:
             flags[key] = value
         elif piece:
             words.append(piece)
+    tag: int | None = None
+    if tagging and b"tag" in flags:
+        tag = _read_tag(flags.pop(b"tag"), pieces)
+        malformed = malformed or tag is None
     if entry is None:
-        return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
+        return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND), tag=tag)
     if isinstance(entry, dict):
         if not words:
-            return Line(None, _refused(malformed, replies.INVALID_ARGS))
+            return Line(None, _refused(malformed, replies.INVALID_ARGS), tag=tag)
         entry = entry.get(words.pop(0))
         if entry is None:
-            return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
-    return Line(entry, entry.read(words, flags, malformed))
+            return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND), tag=tag)
+    return Line(entry, entry.read(words, flags, malformed), tag=tag)
+
+
+def _read_tag(word: bytes, pieces: list[bytes]) -> int | None:
+    """The tag of a line, None if it is no number or not the only one."""
+    if sum(piece.startswith(b"-tag=") for piece in pieces) > 1:
+        return None
+    try:
+        return TAG(word)
+    except Refusal:
+        return None
 
 
 def _too_many_words(entry: Command | dict[bytes, Command] | None) -> Line[Command]:

@@ -49,6 +49,7 @@ INVALID_WAIT_TIMEOUT: Final = _error("CLIENT-ERROR Invalid wait timeout")
 INVALID_CURSOR_OFFSET: Final = _error("CLIENT-ERROR Invalid cursor offset")
 INVALID_LIMIT: Final = _error("CLIENT-ERROR Invalid limit")
 DUPLICATE_JOB: Final = _error("CLIENT-ERROR Duplicate job")
+TOO_MANY_WAITS: Final = _error("CLIENT-ERROR Too many waits")
 REQUEST_TIMEOUT: Final = _error("CLIENT-ERROR Request timeout")
 IDLE_TIMEOUT: Final = _error("CLIENT-ERROR Idle timeout")
 DUPLICATE_RESULT: Final = _error("CLIENT-ERROR Duplicate result")
@@ -72,6 +73,11 @@ def block(head: bytes, pairs: list[tuple[str, bytes | int]]) -> bytes:
         shown = b"%d" % value if isinstance(value, int) else value
         lines.append(b"%b %b\r\n" % (key.encode("ascii"), shown))
     return b"".join(lines)
+
+
+def tagged(tag: int, reply: bytes) -> bytes:
+    """A reply to a request that carries a tag."""
+    return b"=%d %b" % (tag, reply)
 
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
