@@ -45,7 +45,7 @@ _FLAGS = (
 LATER: Final = 0xE0
 _LATER_KINDS = (
     "hello", "complete", "fail", "touch", "release", "add", "schedule",
-    "lease", "result", "inspect job",
+    "lease", "result", "inspect job", "tagged",
 )  # fmt: skip
 _LATER_FLAGS = (
     b" -max-fails=9 -retry-delay=20", b" -max-fails=9 -retry-delay=5 -backoff=3 -retry-max=100",
@@ -96,6 +96,7 @@ class Program:
         self._source = source
         self._world = world
         self.over = False
+        self._tag = 1
         self._clients: list[Peer | None] = [None] * CLIENTS
         self._unsent = [b""] * CLIENTS  # what is left of a request that was sent in part
         self._index = 0
@@ -128,7 +129,7 @@ class Program:
             else:
                 world.shut(peer)
         world.rest()
-        requests = sum(len(peer.asked) - peer.answered for peer in world.peers)
+        requests = sum(len(peer.open) for peer in world.peers)
         for _ in range(requests + 2):
             world.hang_up()
             world.rest()
@@ -262,6 +263,12 @@ class Program:
         """A request that there was not from the beginning."""
         if kind == "hello":
             return b"hello 2\r\n"
+        if kind == "tagged":
+            byte = self._source.byte()
+            line, end, block = self._request().partition(b"\n")
+            self._tag += 1
+            tag = b" -tag=%d\r" % (self._tag if byte else 1)
+            return line.removesuffix(b"\r") + tag + end + block
         source = self._source
         if kind == "lease":
             line = b"lease %b %b -count=%b\r\n"

@@ -96,6 +96,19 @@ def check_reply(name: str, arguments: Any, reply: bytes) -> None:
         _check_entries(name, arguments, entries(reply))
 
 
+def untagged(reply: bytes) -> tuple[int | None, bytes]:
+    """A reply's tag, None for none, and what is behind it."""
+    match = re.match(rb"=(\d+) ", reply)
+    return (int(match[1]), reply[match.end() :]) if match else (None, reply)
+
+
+def wait_ms(name: str, arguments: Any) -> int:
+    """How long a request may wait."""
+    if name == "lease":
+        return int(arguments[0].wait_ms)
+    return int(arguments[1][0 if name == "result" else -1])
+
+
 def finished(reply: bytes) -> list[tuple[bytes, int, bytes]]:
     """Of a reply that tells results: of each the id, whether it is a success, and the result."""
     return [(head[1], int(head[2]), block) for head, block in _blocks(_FINISHED, 3, reply)]
