@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workq.engine import dump
+from workq.engine.calendar import NEVER
 from workq.engine.job import READY, SCHEDULED, STATES, Job
 from workq.engine.queue import Order
 from workq.engine.state import State
@@ -33,6 +34,22 @@ def check_derived(state: State, *, foreground: bool = True) -> None:
         assert job.hold is not None or job.state != SCHEDULED
         assert job.hold is None or job.state in (SCHEDULED, READY)
         assert job.finished == (job.result is not None) == (job.state in ("completed", "failed"))
+
+
+def soonest_of_jobs(state: State, offset_ms: int) -> int:
+    """When the next thing happens to a job by itself, `NEVER` for never.
+
+    Args:
+        state: the state.
+        offset_ms: what the wall clock is ahead.
+    """
+    soonest_ms = NEVER
+    for job in state.jobs.values():
+        times = [job.at_ms, None if job.lease is None else job.lease.at_ms, job.hold_until_ms]
+        if job.state == SCHEDULED and job.time_ms is not None:
+            times.append(job.time_ms - offset_ms)
+        soonest_ms = min([soonest_ms, *(one for one in times if one is not None)])
+    return soonest_ms
 
 
 def _derived(jobs: list[Job]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from fuzz.forms import (
 )
 from fuzz.peer import Chunk, Peer, awaited, in_line, is_over, names_of, wanted
 from fuzz.reader import Forgetful
-from fuzz.rebuild import check_derived
+from fuzz.rebuild import check_derived, soonest_of_jobs
 from fuzz.watched import Law, Watched
 from workq import limits
 from workq.broker.broker import Broker
@@ -28,7 +28,6 @@ from workq.broker.session import STAY
 from workq.commands import COMMANDS
 from workq.commands.base import Facts, JobWait
 from workq.engine import dump
-from workq.engine.calendar import NEVER
 from workq.engine.state import State
 from workq.limits import Bounds
 from workq.wire import replies
@@ -410,16 +409,7 @@ class World:
         assert not engine.behind
         if self._held_up():
             return
-        soonest_ms = NEVER
-        for job in engine.jobs.values():
-            if job.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.at_ms)
-            if job.lease is not None and job.lease.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.lease.at_ms)
-            if job.hold_until_ms is not None:
-                soonest_ms = min(soonest_ms, job.hold_until_ms)
-            elif job.hold is not None and job.hold.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.hold.at_ms - self.offset_ms)
+        soonest_ms = soonest_of_jobs(engine, self.offset_ms)
         for peer in self.peers:
             for waiter in peer.session.waiters:
                 if not waiter.over and waiter.at_ms is not None:
