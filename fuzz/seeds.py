@@ -13,11 +13,14 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Final
 
-from fuzz import broker
+from fuzz import broker, log
 from fuzz.bounds import PROFILES
+from fuzz.edits import EDITS, SEALS
+from fuzz.histories import HISTORIES
 from fuzz.words import FIRST_WORD, IDS, WORDS, contract
 from fuzz.world import START_MS
 from tests.conformance.conform import Case, Variables, load, unescape
+from workq.server.settings import SETTINGS
 
 #: A longer stream, or longer data for it, is no good to begin with: it takes long to change.
 STREAM_BYTES_MAX: Final = 100_000
@@ -125,6 +128,28 @@ def _passed(ms: int) -> bytes:
     return program
 
 
+def log_seeds() -> list[bytes]:
+    """Every log, whole and with each change there is, and all that can be looked at."""
+    looks = range(len(log.LOOKS) + 1)
+    found = [bytes((look, number)) for look in looks for number in range(len(HISTORIES))]
+    for number, _ in enumerate(EDITS):
+        for seal in SEALS:
+            step = bytes((number | seal << 6, 2, 2, 3, number))
+            found += [bytes((look, number % 4)) + step for look in looks]
+    return found
+
+
+def settings_seeds() -> list[bytes]:
+    """Each setting and each value in each place, and each of those with a slip."""
+    found = [bytes((1, 0, index)) + b"\1" for index in range(len(SETTINGS))]
+    for number in range(256):
+        name = number % len(SETTINGS)
+        found += [bytes((1, 5, name, number)), bytes((8, 0, name, number))]
+        found += [bytes((64, form, name, number, number)) for form in (0, 3, 4)]
+        found += [bytes((64 + 9, number, name, number, number, name, number, 0, name, number))]
+    return found
+
+
 def dictionary() -> str:
     """Every word, as the byte that stands for it would hide it, and as that byte."""
     lines = []
@@ -135,9 +160,17 @@ def dictionary() -> str:
     return "\n".join(lines) + "\n"
 
 
+SEEDS: Final = {
+    "reader": reader_seeds,
+    "broker": broker_seeds,
+    "log": log_seeds,
+    "settings": settings_seeds,
+}
+
+
 def write(target: str, folder: Path) -> None:
     """Write the seeds and the dictionary of a target."""
-    seeds = {"reader": reader_seeds, "broker": broker_seeds}[target]()
+    seeds = SEEDS[target]()
     (folder / "seeds").mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         (folder / "seeds" / sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)

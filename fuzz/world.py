@@ -19,7 +19,7 @@ from fuzz.forms import (
     wait_ms,
 )
 from fuzz.peer import Chunk, Peer, awaited, in_line, is_over, names_of, wanted
-from fuzz.reader import Forgetful
+from fuzz.reader import forgetful
 from fuzz.rebuild import check_derived, soonest_of_jobs
 from fuzz.watched import Law, Watched
 from workq import limits
@@ -84,7 +84,7 @@ class World:
 
     def open(self) -> Peer:
         """A client connects."""
-        peer = Peer(self.broker.open(), Reader(Forgetful(COMMANDS), self.bounds.line_bytes_max))
+        peer = Peer(self.broker.open(), Reader(forgetful(), self.bounds.line_bytes_max))
         self.peers.append(peer)
         return peer
 
@@ -324,13 +324,16 @@ class World:
         elif reply == replies.SHUTTING_DOWN:
             assert self.draining, "nobody shuts the server down"
         elif reply == replies.REQUEST_TIMEOUT:
-            assert bounds.request_timeout_ms, "there is no such limit"
+            limit_ms = bounds.request_timeout_ms
+            if self.draining:
+                limit_ms = min(limit_ms or limits.CLOSING_REQUEST_MS, limits.CLOSING_REQUEST_MS)
+            assert limit_ms, "there is no such limit"
             assert not peer.between_requests(bounds), "a client between two requests"
             came_ms = peer.asked_ms[: peer.looked_at[0]]  # what has come since may be too late
             open_one = peer.next
             assert open_one is None or open_one >= len(came_ms), "a request that came in time"
             silent_ms = self.now_ms - max(came_ms[-1:], default=0)
-            assert silent_ms >= bounds.request_timeout_ms, "a request that is young"
+            assert silent_ms >= limit_ms, "a request that is young"
         elif reply == replies.IDLE_TIMEOUT:
             assert bounds.idle_timeout_ms, "there is no such limit"
             assert not peer.open, "an idle client that asks"

@@ -51,7 +51,7 @@ class SettingError(WorkqError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.setting}: {self.problem}"
+        return f"{_in_a_line(self.setting)}: {_in_a_line(self.problem)}"
 
 
 class SettingErrors(SettingError):
@@ -187,3 +187,14 @@ class CorruptionError(DirectoryError):
 
     def __str__(self) -> str:
         return f"{self.path}, byte {self.offset}: {self.problem}"
+
+
+#: How much is shown of the beginning, and of the end, of what is long.
+_SHOWN: int = 300
+
+
+def _in_a_line(text: str) -> str:
+    """A text that may have come from anywhere, fit to be printed: in one line, and no long one."""
+    if not text.isprintable():
+        text = repr(text)[1:-1]
+    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} … {text[-_SHOWN:]}"

@@ -224,9 +224,6 @@ SETTING_VALUES_MAX = 64
 #: How long a server that holds a Unix socket may take to be found out.
 PROBE_MS = 1000
 
-#: How often a Unix socket is given its name while others that are dead have it: one is, as a rule.
-SOCKET_TRIES_MAX = 10
-
 #: What is shown of one field of a log line: a name of 255 bytes fits, a payload does not flood the
 #: log. Of a message: ours are short, those of libraries may tell of objects. Of a traceback, its
 #: end: deep ones shorten themselves.
@@ -254,6 +251,9 @@ FRAME_BODY_BYTES_MAX = 16 * 1024 * 1024
 #: Frames up to this size are hashed and written on the event loop: 150 µs at the most. Longer
 #: ones go through a thread.
 FRAME_BYTES_ON_LOOP_MAX = 64 * 1024
+
+#: How long a sync is put off at the most, under `always`, while clients have more to be written.
+GATHER_US = 1000
 
 #: Smaller segments are raised to this: each costs a file, two syncs and a rename.
 SEGMENT_BYTES_MIN = 4096
@@ -285,6 +285,19 @@ COMPACTION_FILES_MAX = 64
 
 #: What is read of a compaction's complaint: a line, or the end of the world in a traceback.
 COMPLAINT_BYTES_MAX = 16 * 1024
+
+#: Files of the log that are looked for at each look, all of them in turn: a hundred microseconds of
+#: a thread. There are ten or so, as a rule.
+FILES_LOOKED_FOR_MAX = 32
+
+#: Sealed segments beyond those that their bytes would fill, from which on a compaction is worth it:
+#: each start begins one, and a server that cannot start for another reason is started again and
+#: again. A start opens and syncs each.
+SHORT_SEGMENTS_MAX = 1000
+
+#: A compaction that takes longer is told of, each time as much time has passed again: it may stand
+#: still, and meanwhile the log grows.
+COMPACTION_LONG_MS = 600_000
 
 #: How long a thread that waits for the disk may keep the interpreter when the event loop wants it.
 SWITCH_US = 500

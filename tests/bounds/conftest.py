@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.bounds.program import Inside, Program
+from tests.bounds.inside import Inside
+from tests.bounds.program import Program
 
 
 def inspected(program: Program) -> None:
@@ -48,8 +49,8 @@ def inside() -> Iterator[Callable[..., Inside]]:
     """Starts rings in threads that end with the test, with bounds by name."""
     started: list[Inside] = []
 
-    def begin(**bounds: int) -> Inside:
-        started.append(Inside(**bounds))
+    def begin(*, held: bool = False, **bounds: int) -> Inside:
+        started.append(Inside(held=held, **bounds))
         return started[-1]
 
     yield begin

@@ -1,4 +1,4 @@
-"""The installed server as a process or a ring in a thread, and peers on real sockets.
+"""The installed server as a process, and peers on real sockets.
 
 What a process logs is kept as it comes, so that a test can wait for a line and look for those that
 must not be there.
@@ -6,7 +6,6 @@ must not be there.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -19,11 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from tests.talk import MIB, OK, Side
-from workq.limits import Bounds
-from workq.server.ring import Ring
 
 SERVER = Path(sys.executable).with_name("workq-server")
 ENVIRONMENT = {
@@ -36,12 +31,14 @@ ENVIRONMENT = {
 PATIENCE_SECONDS = 20
 
 
-def until(holds: Callable[[], Any], what: str = "") -> None:
-    """Ask again and again until something is so; asking should take a little time itself."""
+def until(holds: Callable[[], Any], what: str = "") -> Any:
+    """Ask again and again until something is so, and return what was said then; asking should
+    take a little time itself."""
     end = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
+    while not (answer := holds()):
         assert time.monotonic() < end, f"it did not become so: {what}"
         time.sleep(0.001)
+    return answer
 
 
 class Peer(Side):
@@ -132,7 +129,12 @@ class Listener:
 
     def stats(self, peer: Peer) -> dict[str, int]:
         """What `stats` tells to a peer."""
-        peer.ask("stats\r\n", "+OK 1\r\n")
+        peer.send("stats\r\n")
+        return self.told_stats(peer)
+
+    def told_stats(self, peer: Peer) -> dict[str, int]:
+        """What `stats` tells to a peer that has asked."""
+        peer.expect("+OK 1\r\n")
         count = int(peer.line().split(" ")[1])
         pairs = [peer.line().split(" ", 1) for _ in range(count)]
         return {key: int(value) for key, value in pairs if key != "version"}
@@ -141,48 +143,6 @@ class Listener:
         """Close all connections to it."""
         for peer in self._peers:
             peer.close()
-
-
-class Inside(Listener):
-    """A ring in a thread of this process: there at once, with whatever bounds.
-
-    Args:
-        bounds: those that are not as they are if nobody turns them.
-    """
-
-    def __init__(self, **bounds: int) -> None:
-        super().__init__()
-        self.faults: list[dict[str, Any]] = []
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(Bounds(**bounds),), daemon=True)
-        self._thread.start()
-        assert self._ready.wait(PATIENCE_SECONDS)
-
-    def _run(self, bounds: Bounds) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(bounds))
-
-    async def _serve(self, bounds: Bounds) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(lambda _, context: self.faults.append(context))
-        ring = Ring(bounds)
-        self._over = asyncio.Event()
-        listener = await self._loop.create_server(ring.connection, "127.0.0.1", 0)
-        self.port = listener.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._over.wait()
-        listener.close()
-        for connection in list(ring.connections):
-            connection.abort()
-        while ring.connections:  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0)
-
-    def end(self) -> None:
-        """Let nothing of it be left; nothing went wrong in it that nobody caught."""
-        self.hang_up()
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(PATIENCE_SECONDS)
-        assert not self.faults
 
 
 class Program(Listener):
@@ -215,9 +175,6 @@ class Program(Listener):
         self.process = subprocess.Popen(
             command, env=ENVIRONMENT | dict(environ or {}), stderr=subprocess.PIPE, text=True
         )
-        self._guard = threading.Timer(3 * PATIENCE_SECONDS, self.process.kill)
-        self._guard.daemon = True
-        self._guard.start()
         self.lines: list[str] = []
         self.listening: list[str] = []
         self._wanted = arguments.count("--listen")
@@ -276,7 +233,6 @@ class Program(Listener):
 
     def end(self) -> None:
         """Let nothing of it be left."""
-        self._guard.cancel()
         self.hang_up()
         self.process.kill()
         self.process.wait()

@@ -5,9 +5,22 @@ import time
 
 import pytest
 
-from tests.bounds.program import Inside, until
+from tests.bounds.inside import Inside
+from tests.bounds.program import until
 from tests.talk import MIB, OK, OUT_OF_MEMORY, TIMEOUT, add, complete, job_id, result, told
-from workq.limits import INPUT_BYTES_MAX, UNSENT_BYTES_MAX
+from workq.broker import broker
+from workq.limits import (
+    INPUT_BYTES_MAX,
+    INPUT_BYTES_PAUSE,
+    LATE_MS,
+    LINGER_BYTES_MAX,
+    REFUSED_LINGERING_MAX,
+    UNSENT_BYTES_MAX,
+)
+from workq.server import connection, untaken
+
+#: What the event loop reads from a connection at once.
+READ_BYTES = 256 * 1024
 
 TOO_MANY = "-SERVER-ERROR Too many connections\r\n"
 TOO_MUCH = "-CLIENT-ERROR Too much input\r\n"
@@ -47,14 +60,16 @@ def test_who_is_refused_is_served_nothing(inside):
     assert server.stats(peer)["jobs"] == 0
 
 
-def test_a_hundred_too_many_that_do_not_go_are_gone_soon(inside):
+def test_a_crowd_too_many_that_does_not_go_is_gone_soon(inside):
     """They neither read nor close, and are closed all the same."""
     server = inside(connections_max=2)
     peer = server.peers(1)[0]
-    crowd = [server.peer() for _ in range(100)]
-    until(lambda: server.stats(peer)["refused-connections"] == 99)
-    until(lambda: server.stats(peer)["connections"] == 2)
-    assert [one.rest() for one in crowd[1:]] == [TOO_MANY] * 99
+    crowd = [server.peer() for _ in range(3 * REFUSED_LINGERING_MAX)]
+    refused = len(crowd) - 1
+    until(lambda: server.stats(peer)["refused-connections"] == refused)
+    until(lambda: server.call(lambda: len(server.ring.connections)) <= 2 + REFUSED_LINGERING_MAX)
+    assert [one.rest() for one in crowd[1:]] == [TOO_MANY] * refused
+    until(lambda: server.call(lambda: len(server.ring.connections)) == 2)
 
 
 # --- how slow -------------------------------------------------------------------------------------
@@ -111,6 +126,20 @@ def test_a_slow_pipeline_is_no_half_sent_request(hasty):
     peer.ask("ng\r\n", OK)
 
 
+def test_who_could_not_be_heard_in_time_is_not_late(inside):
+    """The server itself stood still: it looks first at what has come meanwhile."""
+    server = inside(request_timeout_ms=60_000)
+    peer, other = server.peers(2)
+    for one in (peer, other):
+        one.send("pi")
+    until(lambda: server.call(server.ring.broker.gauges)["input-bytes"] == 4)
+    with server.standing_still():
+        peer.send("ng\r\n")
+        server.pass_time(60_000 + 2 * LATE_MS)
+    peer.expect(OK)
+    assert other.rest() == REQUEST_TIMEOUT
+
+
 # --- how silent -----------------------------------------------------------------------------------
 
 
@@ -159,6 +188,20 @@ def test_more_than_so_much_behind_a_wait_is_refused(server):
     assert peer.rest() == TOO_MUCH
     waiting(server, other, 0)
     other.ask(add(1, "behind") + "lease behind 0\r\n", OK + told(1, "behind"))
+    other.ask(f"delete {job_id()}\r\n", OK)
+
+
+def test_more_than_so_much_is_not_read_ahead(server):
+    """Of a client whose requests cannot start, for it takes no replies."""
+    slow, other = server.peer(receive_bytes=4096), server.peer()
+    other.ask(add(1, "ahead", "x" * MIB), OK)
+    before = server.stats(other)["input-bytes"]
+    slow.send(f"inspect job {job_id()}\r\n" * 50)
+    slow.send_what_goes("ping\r\n" * MIB)
+    kept = server.stats(other)["input-bytes"] - before
+    assert INPUT_BYTES_PAUSE <= kept <= INPUT_BYTES_PAUSE + READ_BYTES
+    slow.reset()
+    until(lambda: server.stats(other)["input-bytes"] == before)
     other.ask(f"delete {job_id()}\r\n", OK)
 
 
@@ -247,3 +290,69 @@ def test_a_waiter_that_cannot_take_a_job_costs_nobody_his(server):
     assert other.read(len(told(2, "late"))) == told(2, "late")
     other.ask(complete(2) + f"result {job_id(2)} 0\r\n", OK + result(2))
     other.ask(f"delete {job_id()}\r\ndelete {job_id(2)}\r\n", OK * 2)
+
+
+def test_what_all_clients_do_not_take_has_a_bound(inside, monkeypatch):
+    """Beyond it who has not caught up for longest is cut off; the last one loses nothing."""
+    monkeypatch.setattr(untaken, "UNTAKEN_BYTES_MAX", 2 * MIB)
+    server = inside()
+    (other,) = server.peers(1)
+    other.ask(add(1, payload="x" * MIB), OK)
+    crowd = [server.peer(receive_bytes=4096) for _ in range(12)]
+    kept = server.ring.untaken
+    for number, one in enumerate(crowd, 1):
+        one.send(f"inspect job {job_id()}\r\n" * 20)
+        until(lambda: server.call(lambda: len(kept.connections) + kept.cut) == number)  # noqa: B023
+    assert server.call(lambda: kept.kept_bytes) <= 2 * MIB
+    assert 0 < server.call(lambda: kept.cut) < len(crowd)
+    with pytest.raises((ConnectionError, AssertionError)):
+        crowd[0].read(20 * MIB)
+    crowd[-1].shut()
+    assert crowd[-1].rest().count("x" * MIB) == 20
+    other.ask("ping\r\n", OK)
+
+
+# --- how it ends ----------------------------------------------------------------------------------
+
+
+def ended(peer, text="x" * 1000):
+    """Whether the server has closed for good, which sending finds out."""
+    try:
+        peer.send(text)
+    except ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("bound", ["LINGER_MS", "LINGER_BYTES_MAX"])
+def test_who_goes_on_after_an_error_is_closed_all_the_same(inside, monkeypatch, bound):
+    """When it has had the time to read the error, or has sent as much as is thrown away."""
+    monkeypatch.setattr(connection, "LINGER_MS", 50 if bound == "LINGER_MS" else 60_000)
+    server = inside()
+    peer, other = server.peers(2)
+    peer.send(f"what\r\nadd {job_id()} q 1 1 x\r\n")
+    assert peer.rest().endswith("-CLIENT-ERROR Invalid payload size\r\n")
+    if bound == "LINGER_MS":
+        until(lambda: ended(peer))
+    else:
+        peer.send("x" * (LINGER_BYTES_MAX - MIB))
+        assert server.call(lambda: len(server.ring.connections)) == 2
+        until(lambda: ended(peer, "x" * MIB))
+    until(lambda: server.call(lambda: len(server.ring.connections)) == 1)
+    other.ask("ping\r\n", OK)
+
+
+def test_who_takes_nothing_of_its_last_replies_is_cut(inside, monkeypatch):
+    """A connection that has ended does not stand for ever."""
+    monkeypatch.setattr(connection, "END_STALLED_MS", 50)
+    monkeypatch.setattr(connection, "LINGER_MS", 50)
+    monkeypatch.setattr(broker, "UNSENT_BYTES_MAX", 100 * MIB)  # all is answered at once
+    monkeypatch.setattr(broker, "BLOCK_BYTES_LIKE_A_REQUEST", 100 * MIB)
+    server = inside()
+    slow, other = server.peer(receive_bytes=4096), server.peer()
+    other.ask(add(1, payload="x" * MIB), OK)
+    slow.send(f"inspect job {job_id()}\r\n" * 12 + "quit\r\n")
+    until(lambda: server.call(lambda: len(server.ring.untaken.connections)) == 1)
+    until(lambda: server.stats(other)["connections"] == 1)
+    with pytest.raises((ConnectionError, AssertionError)):
+        slow.read(12 * MIB)

@@ -8,11 +8,12 @@ import pytest
 
 from tests.bounds.program import until
 from tests.talk import OK
+from workq.limits import OWN_DESCRIPTORS
 
 TOO_MANY = "-SERVER-ERROR Too many connections\r\n"
 
-#: What the server may have open, and what it keeps of that for itself.
-DESCRIPTORS, OWN = 100, 64
+#: What the server may have open.
+DESCRIPTORS = OWN_DESCRIPTORS + 36
 
 #: What it may have open later, though it does not know.
 FEW = 40
@@ -33,8 +34,8 @@ def test_fewer_descriptors_than_connections_is_a_line_at_the_start(start):
     """It tells how many there can be; they are the bound from then on."""
     server = start(descriptors=DESCRIPTORS)
     told = server.logged("fewer connections than max-connections")
-    assert (told["connections"], told["open_files"]) == (DESCRIPTORS - OWN, DESCRIPTORS)
-    peers = server.peers(DESCRIPTORS - OWN)
+    assert (told["connections"], told["open_files"]) == (DESCRIPTORS - OWN_DESCRIPTORS, DESCRIPTORS)
+    peers = server.peers(DESCRIPTORS - OWN_DESCRIPTORS)
     assert server.peer().rest() == TOO_MANY
     peers[0].ask("ping\r\n", OK)
 
@@ -56,7 +57,7 @@ def test_running_out_of_descriptors_passes(exhausted):
         one.close()
     until(lambda: server.stats(good)["connections"] == 1)
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-    peers = server.peers(DESCRIPTORS - OWN - 1)
+    peers = server.peers(DESCRIPTORS - OWN_DESCRIPTORS - 1)
     assert server.peer().rest() == TOO_MANY
     assert len(server.lines) < 20
     peers[0].ask("ping\r\n", OK)

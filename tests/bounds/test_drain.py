@@ -19,6 +19,7 @@ from tests.talk import (
     run,
     told,
 )
+from workq.limits import CLOSING_REQUEST_MS
 
 
 def fail(number, text=""):
@@ -153,6 +154,23 @@ def test_a_half_sent_request_and_a_silent_reader_do_not_hold_it_up_for_ever(star
     assert time.monotonic() - begun < 3
     half.sock.settimeout(1)
     assert half.rest() == ""
+
+
+def test_half_a_request_has_little_time_once_the_server_shuts_down(inside):
+    """Less than the server has; a request that comes whole meanwhile is answered."""
+    server = inside()
+    half, late, waiter = server.peers(3)
+    half.send("pi")
+    late.send(f"delete {job_id(1)}")
+    until(lambda: server.call(server.ring.broker.gauges)["input-bytes"] > 40)
+    server.call(server.ring.drain)
+    assert waiter.rest() == ""
+    with server.standing_still():
+        late.send("\r\n")
+    assert late.rest() == NOT_FOUND
+    server.pass_time(CLOSING_REQUEST_MS)
+    assert half.rest() == "-CLIENT-ERROR Request timeout\r\n"
+    until(server.ring.drained.is_set)
 
 
 def test_a_reply_under_way_still_arrives(start):

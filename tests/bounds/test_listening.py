@@ -1,6 +1,8 @@
 """What a server listens on: Unix sockets and their files, several addresses, one server only."""
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -11,7 +13,7 @@ import pytest
 
 from tests.bounds.program import ENVIRONMENT, PATIENCE_SECONDS, SERVER, Peer, until
 from tests.talk import OK
-from workq.limits import KEEPALIVE_IDLE_MS
+from workq.limits import BACKLOG_CONNECTIONS_MAX, KEEPALIVE_IDLE_MS
 
 
 @pytest.fixture
@@ -66,25 +68,27 @@ def test_tcp_and_unix_clients_meet(start, path):
     ask(path, "inspect queue meeting\r\n", shown)
 
 
-def timer(port):
-    """The kind of timer that the kernel runs for the server's end of a connection to a port, and
-    its time left: fields of /proc/net/tcp. The kind is 2 where it is to ask whether a silent client
-    is there, 0 where there is none."""
+def silence_left(server, client):
+    """How many seconds of silence the kernel still bears before it asks a client whether it is
+    there; None while it waits for something else, or /proc/net/tcp shows no such connection.
+
+    That is read in pieces, and may lack a line when others come and go meanwhile. And another's
+    connection may have the same port at one of its ends: both have to be right.
+    """
+    ends = [f"0100007F:{port:04X}" for port in (server.port, client.getsockname()[1])]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if fields[2].endswith(f":{port:04X}"):
-            kind, left = fields[5].split(":")
-            return int(kind, 16), int(left, 16) / os.sysconf("SC_CLK_TCK")
-    raise AssertionError(f"no connection to {port}")
+        kind, left = fields[5].split(":")
+        if fields[1:3] == ends and int(kind, 16) == 2:
+            return int(left, 16) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 def test_the_system_watches_over_silent_clients(server):
     """What the listening socket was told holds for those it has accepted."""
     peer = server.peer()
     peer.ask("ping\r\n", OK)
-    port = peer.sock.getsockname()[1]
-    until(lambda: timer(port)[0] == 2)  # once the reply is acknowledged
-    _, left_s = timer(port)
+    left_s = until(lambda: silence_left(server, peer.sock))  # once the reply is acknowledged
     assert KEEPALIVE_IDLE_MS / 1000 - PATIENCE_SECONDS <= left_s <= KEEPALIVE_IDLE_MS / 1000
 
 
@@ -119,6 +123,13 @@ def test_a_file_that_is_no_socket_is_not_touched(path):
     assert path.read_text() == "mine"
 
 
+def test_a_server_that_cannot_listen_everywhere_leaves_no_socket_behind(server, path):
+    """One of its addresses is in use: it is told, and listens on none."""
+    status, text = refused("--listen", f"unix:{path}", "--listen", f"127.0.0.1:{server.port}")
+    assert (status, "Address already in use" in text) == (3, True)
+    assert list(Path().iterdir()) == []
+
+
 def test_a_path_that_is_too_long_is_told(tmp_path):
     """The system has a bound of its own."""
     status, text = refused("--listen", f"unix:{tmp_path}/{'x' * 200}")
@@ -134,3 +145,31 @@ def test_a_stopping_server_leaves_the_socket_of_its_successor(start, path):
     first.signal(signal.SIGTERM)
     assert first.ended() == 0
     ask(path)
+
+
+@pytest.fixture
+def many_descriptors():
+    """This process may have as many files open as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_crowd_that_comes_at_once_waits_to_be_accepted(start, path, many_descriptors):
+    """While the server stands still, up to a bound; beyond it the system turns clients away."""
+    server = start("--listen", f"unix:{path}")
+    server.signal(signal.SIGSTOP)
+    system_max = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    crowd = min(BACKLOG_CONNECTIONS_MAX, system_max) + 1  # the system counts so
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(crowd + 1)]
+        for sock in socks:
+            sock.setblocking(False)
+        for sock in socks[:crowd]:
+            sock.connect(str(path))
+        with pytest.raises(BlockingIOError):
+            socks[crowd].connect(str(path))
+        server.signal(signal.SIGCONT)
+        socks[crowd - 1].settimeout(PATIENCE_SECONDS)
+        Peer(socks[crowd - 1]).ask("ping\r\n", OK)

@@ -16,7 +16,18 @@ from tests.talk import (
     run,
     told,
 )
-from workq.limits import JOB_BYTES, QUEUE_BYTES, RESULT_RESERVE_DIVISOR
+from workq.broker import room
+from workq.limits import (
+    CHUNK_JOBS_MAX,
+    GROUP_RUNS_MAX,
+    IDLE_NAMES_MAX,
+    JOB_BYTES,
+    KNOWN_LINE_BYTES_MAX,
+    KNOWN_LINES_MAX,
+    LEASE_NAMES_MAX,
+    QUEUE_BYTES,
+    RESULT_RESERVE_DIVISOR,
+)
 
 
 def schedule(number):
@@ -99,3 +110,56 @@ def test_a_refused_job_leaves_nothing_behind(inside, request_text):
     peer.ask(request_text, OUT_OF_MEMORY)
     peer.ask("inspect queue q\r\n", NOT_FOUND)
     peer.ask(f"delete {job_id(1)}\r\n" + add(2), OK * 2)
+
+
+def test_names_that_are_waited_for_have_a_bound(inside, monkeypatch):
+    """Of all who wait together; one lease too many is refused, until another wait is over."""
+    monkeypatch.setattr(room, "WAITED_NAMES_MAX", 10)
+    server = inside()
+    first, second, third, fourth = server.peers(4)
+    first.send("lease a b c d 80000000\r\n")
+    second.send("lease a b c d e f 80000000\r\n")
+    server.await_waiting(2)
+    third.ask("lease a 80000000\r\n", OUT_OF_MEMORY)
+    third.ask("lease a b c d e f g h i j k 0\r\n", TIMEOUT)
+    third.ask(add(1, "e"), OK)
+    second.expect(told(1, "e"))
+    third.send("lease a b c d e f 80000000\r\n")
+    server.await_waiting(2)
+    fourth.ask("lease a 80000000\r\n", OUT_OF_MEMORY)
+    fourth.ask(f"result {job_id(1)} 1\r\n", TIMEOUT)
+    assert server.stats(fourth)["refused-for-memory"] == 2
+
+
+def test_names_of_queues_that_are_not_used_have_a_bound(start):
+    """The newest are known; those named before them are forgotten, and cost nothing."""
+    peer = start().peer()
+    names = [f"n{number:06}" for number in range(IDLE_NAMES_MAX + 1)]
+    for first in range(0, len(names), LEASE_NAMES_MAX):
+        peer.ask(f"lease {' '.join(names[first : first + LEASE_NAMES_MAX])} 0\r\n", TIMEOUT)
+    peer.ask(f"inspect queue {names[0]}\r\n", NOT_FOUND)
+    nothing = "2\r\nready-len 0\r\nscheduled-len 0\r\n"
+    peer.ask(f"inspect queue {names[1]}\r\n", f"+OK 1\r\n{names[1]} {nothing}")
+    peer.ask(f"inspect queues {IDLE_NAMES_MAX - 1} 100\r\n", f"+OK 1\r\n{names[-1]} {nothing}")
+
+
+def test_more_than_is_kept_at_hand_makes_no_difference(inside):
+    """So many jobs of so many priorities, and so many different lines, that no table of the
+    server holds them all at once: each request still means what it says."""
+    peer = inside().peer()
+    priorities = [*range(2 * GROUP_RUNS_MAX), *[5000] * 2 * CHUNK_JOBS_MAX]
+    ttls = range(60_000, 60_000 + len(priorities))
+    assert len(priorities) < KNOWN_LINES_MAX
+    for begin in range(0, KNOWN_LINES_MAX + 1, 500):
+        peer.ask("".join(f"inspect queue q{begin + n}\r\n" for n in range(500)), NOT_FOUND * 500)
+    long_name = "l" * (KNOWN_LINE_BYTES_MAX - len("inspect queue ") + 1)
+    peer.ask(f"inspect queue {long_name}\r\n" * 2, NOT_FOUND * 2)
+    asked = ""
+    for number, (priority, ttl) in enumerate(zip(priorities, ttls, strict=True)):
+        asked += f"add {job_id(number + 1)} q 60000 {ttl} 1 -priority={priority}\r\nx\r\n"
+    peer.send(asked)
+    peer.expect(OK * len(priorities))
+    order = sorted(range(len(priorities)), key=lambda number: (-priorities[number], number))
+    peer.send("lease q 0\r\n" * len(order))
+    peer.expect("".join(told(number + 1) for number in order))
+    peer.ask("inspect queue q5\r\nlease q 0\r\n", NOT_FOUND + TIMEOUT)

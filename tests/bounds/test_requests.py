@@ -5,15 +5,25 @@ import pytest
 
 from tests.talk import MIB, NOT_FOUND, OK, TIMEOUT, add, complete, job_id, result, told
 from workq.limits import (
+    ATTEMPTS_MAX,
     BLOCK_BYTES_MAX,
     BLOCK_DISCARD_BYTES_MAX,
+    CURSOR_OFFSET_MAX,
+    DEADLINE_MS_MAX,
+    FAILS_MAX,
     LEASE_NAMES_MAX,
     LINE_BYTES_MAX,
+    LINE_WORDS_MAX,
     LISTED_BYTES_MAX,
     LISTED_MAX,
     NAME_BYTES_MAX,
     NUMBER_DIGITS_MAX,
+    PRIORITY_MAX,
+    PRIORITY_MIN,
+    TTL_MS_MAX,
+    TTR_MS_MAX,
     UNKNOWN_COMMANDS_IN_A_ROW_MAX,
+    WAIT_MS_MAX,
 )
 
 ARGS = "-CLIENT-ERROR Invalid command args\r\n"
@@ -52,9 +62,9 @@ def test_a_line_may_be_as_long_as_it_may_be(server, end):
         assert peer.rest() == OK + "-CLIENT-ERROR Line too long\r\n"
 
 
-def test_the_length_of_a_line_is_a_setting(start):
+def test_the_length_of_a_line_is_a_setting(inside):
     """With the same error."""
-    peer = start("--max-line", "1KiB").peer()
+    peer = inside(line_bytes_max=1024).peer()
     peer.ask("ping" + " " * 1018 + "\r\n", OK)
     peer.send("ping" + " " * 1019 + "\r\n")
     assert peer.rest() == "-CLIENT-ERROR Line too long\r\n"
@@ -130,6 +140,74 @@ def test_a_lease_may_have_so_many_names(server):
     peer.ask(f"lease {names} 0\r\n", TIMEOUT)
     peer.ask(f"lease {names} one-more 0\r\n", ARGS)
     stays(peer)
+
+
+def test_a_line_of_too_many_words_is_not_looked_into(server):
+    """Whatever they are; where a block would follow nobody knows how large it is."""
+    peer = server.peer()
+    flags = ["-a=b"] * LINE_WORDS_MAX
+    peer.ask(f"lease {' '.join(flags[1:])}\r\n", "-CLIENT-ERROR Invalid command flags\r\n")
+    peer.ask(f"lease {' '.join(flags)}\r\n", ARGS)
+    peer.ask(f"what {' '.join(flags)}\r\n", UNKNOWN)
+    stays(peer)
+    peer.send(f"add {' '.join(flags)}\r\nping\r\n")
+    assert peer.rest() == ARGS
+
+
+ADD = f"add {job_id(1)} q %s %s 1 %s\r\nx\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_text, highest, lowest, error",
+    [
+        (ADD % ("%d", 1000, "-priority=0"), TTR_MS_MAX, 1, "Invalid TTR"),
+        (ADD % (1000, "%d", "-priority=0"), TTL_MS_MAX, 1, "Invalid TTL"),
+        (ADD % (1000, 1000, "-priority=%d"), PRIORITY_MAX, PRIORITY_MIN, "Invalid Priority"),
+        (ADD % (1000, 1000, "-max-attempts=%d"), ATTEMPTS_MAX, 0, "Invalid Max Attempts"),
+        (ADD % (1000, 1000, "-max-fails=%d"), FAILS_MAX, 0, "Invalid Max Fails"),
+    ],
+    ids=["ttr", "ttl", "priority", "attempts", "fails"],
+)
+def test_the_numbers_of_a_job_have_ranges(peer, request_text, highest, lowest, error):
+    """Their ends are taken; beyond them the job is not, and the stream stays in step."""
+    for number in (highest, lowest):
+        peer.ask(request_text % number, OK)
+        peer.send(f"delete {job_id(1)}\r\n")
+        assert peer.line() in ("+OK", "-NOT-FOUND")  # with the shortest TTL it may be gone
+    for number in (highest + 1, lowest - 1):
+        peer.ask(request_text % number, f"-CLIENT-ERROR {error}\r\n")
+    peer.ask(f"inspect job {job_id(1)}\r\n", NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    "request_text, highest, answer, error",
+    [
+        (f"result {job_id(9)} %d\r\n", WAIT_MS_MAX, NOT_FOUND, "wait timeout"),
+        ("inspect jobs range %d 1\r\n", CURSOR_OFFSET_MAX, NOT_FOUND, "cursor offset"),
+        ("inspect jobs range 0 %d\r\n", LISTED_MAX, NOT_FOUND, "limit"),
+    ],
+    ids=["wait", "offset", "listed"],
+)
+def test_the_numbers_of_a_question_have_ranges(server, request_text, highest, answer, error):
+    """The highest is taken, one more is refused."""
+    peer = server.peer()
+    peer.ask(request_text % highest, answer)
+    peer.ask(request_text % (highest + 1), f"-CLIENT-ERROR Invalid {error}\r\n")
+
+
+def test_an_end_too_far_away_is_none(peer):
+    """Such a job stays, and is told as it was given."""
+    assert TTL_MS_MAX > DEADLINE_MS_MAX
+    peer.ask(
+        (ADD % (1000, TTL_MS_MAX, "-priority=0")) + "lease q 0\r\n",
+        OK + told(1).replace(" 60000 ", " 1000 "),
+    )
+    peer.send(f"inspect job {job_id(1)}\r\n")
+    while not (line := peer.line()).startswith("ttl "):
+        pass
+    assert line == f"ttl {TTL_MS_MAX}"
+    while not peer.line().startswith("created "):
+        pass
 
 
 def test_a_list_has_so_many_entries_and_bytes(server):

@@ -223,3 +223,19 @@ def test_a_limit_of_time_holds_though_it_is_noticed_late():
     assert client.take() == ""
     rig.advance(1)
     assert client.take() == "-CLIENT-ERROR Request timeout\r\n"
+
+
+def test_what_has_come_at_last_is_looked_at_before_its_time_is_over():
+    """After a standstill the rest of a request and the end of its time come to one turn."""
+    rig = Rig(bounds=Bounds(request_timeout_ms=2000))
+    client, other = rig.clients(2)
+    client.say("pi")
+    other.say("pi")
+    rig.now_ms += 2000 + LATE_MS + 1
+    rig.turn()
+    rig.now_ms += 1
+    client.put("ng\r\n")
+    other.put("n")
+    rig.settle()
+    assert client.take() == OK
+    assert other.take() == REQUEST_TIMEOUT

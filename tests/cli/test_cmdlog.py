@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.recovery.histories import Life
 from tests.recovery.making import damage, kept, lived, places
+from tests.recovery.processes import laid_out
 from tests.recovery.test_golog_originals import DATA
 from workq.cli import statuses
 from workq.cli.cmdlog import repair
@@ -164,6 +167,20 @@ def test_what_is_kept_aside_is_told_with_its_size(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "\n  cut        1 .cut file, 1,234 bytes" in said
     assert "\n  repaired   1 directory, 5,000 bytes" in said
+
+
+def test_a_log_of_more_files_than_may_be_open_is_read_all_the_same(tmp_path):
+    """By default 1,024 may, and a log of a hundred gigabytes has more."""
+    life = Life()
+    for _ in range(50):
+        life.fill_segment()
+    path = laid_out(life.disk, tmp_path / "log")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    try:
+        assert main(["cmdlog", "check", path]) == statuses.OK
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_damaged_log_has_its_own_status(tmp_path, capsys):

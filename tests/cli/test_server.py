@@ -49,8 +49,8 @@ class Running:
         self.process = subprocess.Popen(
             [SERVER, *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
         )
-        self._guard = threading.Timer(PATIENCE_SECONDS, self.process.kill)
-        self._guard.start()
+        guard = threading.Timer(PATIENCE_SECONDS, self.process.kill)  # until it listens
+        guard.start()
         self.listening: list[str] = []
         stderr = self.process.stderr
         assert stderr is not None
@@ -60,6 +60,7 @@ class Running:
                 self.listening.append(found[1])
             if len(self.listening) == addresses:
                 break
+        guard.cancel()
         if len(self.listening) < addresses:
             self.end()
             raise AssertionError("the server did not start")
@@ -86,7 +87,6 @@ class Running:
 
     def end(self) -> None:
         """Let nothing of it be left."""
-        self._guard.cancel()
         self.process.kill()
         self.process.wait()
         assert self.process.stderr is not None

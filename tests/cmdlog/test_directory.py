@@ -12,7 +12,7 @@ from tests.cmdlog.making import SEGMENT_BYTES, Noted, Opened, body, commits, fil
 from tests.simulation.disk import SimulatedDisk
 from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.files import RealDisk
-from workq.cmdlog.frames import COMMIT, EPOCH, MARK, STOP
+from workq.cmdlog.frames import COMMIT, EPOCH, MARK, OVERHEAD_BYTES, STOP
 from workq.cmdlog.scan import Reading
 from workq.cmdlog.settle import settle
 from workq.cmdlog.worker import ThreadWorker
@@ -184,6 +184,46 @@ def test_on_a_full_disk_shorter_segments_are_made_as_long_as_there_is_room():
     log.worker.run()
     assert log.noted.fullness() == [True, False]
     assert commits(read(log.disk)[1]) == list(range(log.log.position - 1))
+
+
+def to_the_brim() -> Opened:
+    """A log on a full disk, with no room left for a frame, however small."""
+    log = opened(SimulatedDisk(), SEGMENT_BYTES)
+    log.disk.space = SEGMENT_BYTES
+    log.worker.run()
+    used = len(log.disk.read_all("000000001.log").rstrip(b"\0"))
+    fill(log, range(1), SEGMENT_BYTES - used - 2 * OVERHEAD_BYTES + 20)
+    sync(log)
+    assert log.noted.fullness() == [True]
+    return log
+
+
+def test_nothing_that_only_vouches_is_written_while_the_disk_is_full():
+    """An idle log would end its server for want of room that nobody needs, or use up the reserve a
+    rest at a time. When there is room again, it is written."""
+    log = to_the_brim()
+    position = log.log.position
+    for hour in range(10):
+        log.log.tick(hour)
+        log.worker.run()
+    assert (log.noted.reason, log.log.position) == ("", position)
+    log.disk.space *= 10
+    for _ in range(3):
+        log.log.tick(11)
+        log.worker.run()
+    assert log.noted.fullness() == [True, False]
+    assert [frame.kind for frame in read(log.disk)[1]] == [EPOCH, COMMIT, MARK]
+
+
+def test_a_stop_on_a_disk_that_is_full_to_the_brim_is_one():
+    """All is safe; only the frame that says so is missing."""
+    log = to_the_brim()
+    ended: list[bool] = []
+    log.log.close(5, lambda: ended.append(True))
+    log.worker.run()
+    assert (ended, log.noted.reason) == ([True], "")
+    assert not log.disk.locked
+    assert [frame.kind for frame in read(log.disk)[1]] == [EPOCH, COMMIT]
 
 
 def test_room_that_is_back_in_time_is_found_by_the_last_attempt():

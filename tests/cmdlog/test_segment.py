@@ -55,7 +55,13 @@ def test_a_header_of_which_a_bit_is_wrong_is_refused():
             read_header(SimulatedDisk(), "000000007.log", bytes(data[:size]), LOG, 7)
 
 
-@pytest.mark.parametrize("data", [header(LOG, 8, MARK), header(SNAPSHOT, 7, MARK)])
+def version_0() -> bytes:
+    """A header of a format that never was."""
+    start = header(LOG, 7, MARK)[:48].replace(b"\1", b"\0", 1)
+    return start + blake2b(start, digest_size=16).digest()
+
+
+@pytest.mark.parametrize("data", [header(LOG, 8, MARK), header(SNAPSHOT, 7, MARK), version_0()])
 def test_the_header_of_another_file_is_refused(data):
     """A file that was given a wrong name is not read."""
     with pytest.raises(CorruptionError, match="another file"):
@@ -100,7 +106,8 @@ def test_nothing_but_our_own_names_is_counted_or_taken_for_unfinished():
         "x.tmp", "notes.log.tmp", "000000004.tmp", "000000004.bak.tmp", "000000004.cut.tmp",
         "1.log.tmp", "000000004.log.tmp.tmp", "20261123120000.tar", "000000005.log.bak",
         "999999999999999999999.bak", "9999999999999999.log", "999999999999999.1.cut",
-        "000000004.999999999999999999999.cut", "000000004.log\n",
+        "000000004.999999999999999999999.cut", "000000004.log\n", "0000000004.log",
+        "0000000004.snap.tmp", "0000000004.1.cut",
     )  # fmt: skip
     assert list_files(disk_with(*strange)) == ([], [], 1, [])
     unfinished = ["000000002.17.cut.tmp", "000000003.log.tmp", "000000004.snap.tmp"]

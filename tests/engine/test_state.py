@@ -85,6 +85,36 @@ def test_a_transition_that_does_not_fit_changes_nothing():
     assert (dump.durable(state), dump.rest(state)) == before
 
 
+def test_numbers_that_are_used_once_do_not_go_back():
+    """Those of jobs and of leases: another job would get one that was given, after a restart."""
+    state = State()
+    apply_added(state, 2)
+    with pytest.raises(TransitionError, match="goes back"):
+        apply_added(state, 1)
+    state.apply((transitions.LEASED, job_id(2), 7, 99))
+    state.apply((transitions.RETURNED, job_id(2), transitions.TIMED_OUT))
+    with pytest.raises(TransitionError, match="goes back"):
+        state.apply((transitions.LEASED, job_id(2), 7, 99))
+    assert (state.seq, state.token, state.size) == (2, 7, 1)
+    other = State()
+    other.apply((transitions.COUNTERS, 9, 0))
+    restored = (transitions.RESTORED, 2, job_id(2), QUEUE, 5, 5, 99, CALM, None, b"", 1)
+    other.apply((*restored, 0, 0, 0, None, None, None))
+    with pytest.raises(TransitionError, match="goes back"):
+        other.apply((*restored[:2], job_id(3), *restored[3:], 0, 0, 0, None, None, None))
+    assert (other.seq, other.size) == (9, 1)
+
+
+def test_what_does_not_fit_is_told_in_a_few_words():
+    """However long or deep it is."""
+    deep: object = b"x" * 10_000
+    for _ in range(900):
+        deep = (deep,)
+    with pytest.raises(TransitionError) as caught:
+        State().apply((transitions.DUE, deep))
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_a_removed_job_leaves_nothing_behind(situation):
     """No queue, no timer, no byte, in whatever state it was."""

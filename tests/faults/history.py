@@ -14,6 +14,7 @@ against the server:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
@@ -243,16 +244,35 @@ class History:
         strange: replies that tell of jobs nobody thought of, and errors that no rule allows.
         replies: how many came.
         unanswered: how many did not.
+        settled: of the jobs that were forgotten, how many requests of a kind had which answer.
+        forgotten: how many jobs these are.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)
     replies: int = 0
     unanswered: int = 0
+    settled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    forgotten: int = 0
 
     def count(self, verb: str, *statuses: str) -> int:
         """How many requests of a kind were answered with any of these."""
-        return sum(len(job.got(verb, *statuses)) for job in self.jobs.values())
+        forgotten = sum(self.settled[verb, status] for status in statuses)
+        return forgotten + sum(len(job.got(verb, *statuses)) for job in self.jobs.values())
+
+    def settle(self) -> list[str]:
+        """Judge the jobs that have retired and forget them, so that hours fit into memory; their
+        ids. Nobody may speak of them any more: if the server does, that is strange.
+        """
+        retired = [job for job in self.jobs.values() if job.retired]
+        for job in retired:
+            self.strange += problems(job)
+            for event in job.events:
+                if event.reply is not None:
+                    self.settled[event.verb, event.reply.status] += 1
+            del self.jobs[job.job_id]
+        self.forgotten += len(retired)
+        return [job.job_id for job in retired]
 
     def problems(self) -> list[str]:
         """Everything that is wrong, of the jobs that were spoken of since they retired too."""

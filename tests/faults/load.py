@@ -19,7 +19,7 @@ from tests.faults.wire import DISK_FULL, DUPLICATE_JOB, DUPLICATE_RESULT, NONE, 
 
 QUEUES = ("mails", "images", "reports")
 TTRS_MS = (300, 2_000, 60_000, 600_000)
-TTL_MS = 3_600_000
+TTL_MS = 86_400_000
 PIPELINED_MAX = 16
 UNFINISHED_MAX = 300
 
@@ -46,6 +46,7 @@ class World:
     Args:
         seed: of everything that is drawn.
         sizes: of payloads, to draw from.
+        finished_max: with more finished jobs than this, clients delete some.
 
     Attributes:
         history: what was said and heard.
@@ -54,9 +55,15 @@ class World:
         on_reply: called after each reply.
     """
 
-    def __init__(self, seed: int, sizes: tuple[int, ...] = (0, 10, 100, 400, 5_000)) -> None:
+    def __init__(
+        self,
+        seed: int,
+        sizes: tuple[int, ...] = (0, 10, 100, 400, 5_000),
+        finished_max: int = 1 << 30,
+    ) -> None:
         self.random = Random(seed)
         self.sizes = sizes
+        self.finished_max = finished_max
         self.history = History()
         self.open: dict[str, Job] = {}
         self.finished: dict[str, Job] = {}
@@ -114,6 +121,8 @@ class World:
             job = held.pop(random.randrange(len(held)))
             if random.random() < 0.85:
                 return self.end(random, job)  # else it is forgotten: its lease runs out
+        if len(self.finished) > self.finished_max and (some := self._any(random, self.finished)):
+            return wire.delete(some.job_id)
         what = random.random()
         if what < 0.4 and len(self.open) < UNFINISHED_MAX:
             return self.new(random)
@@ -140,6 +149,11 @@ class World:
             return None
         keys = list(jobs)
         return jobs[keys[random.randrange(len(keys))]]
+
+    def settle(self) -> None:
+        """Forget the jobs that have retired, while no client is connected that knows them."""
+        for job_id in self.history.settle():
+            del self._requests[job_id]
 
     # --- what came of them ------------------------------------------------------------------
 
@@ -193,11 +207,13 @@ class Client:
         world: what it shares with the others.
         port: of the server.
         seed: of its own wishes.
+        rate: how many requests it sends in a second; 0 for as many as it can.
     """
 
-    def __init__(self, world: World, port: int, seed: int) -> None:
+    def __init__(self, world: World, port: int, seed: int, rate: float = 0) -> None:
         self.world = world
         self._port = port
+        self._rate = rate
         self.random = Random(seed)
         self.held: list[Job] = []
 
@@ -242,4 +258,6 @@ class Client:
             ]
             if None in await self.ask(wishes):
                 break
+            if self._rate:
+                await asyncio.sleep(len(wishes) / self._rate)
         self.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.history import Event, Job, order_problems, problems
+from tests.faults.history import Event, History, Job, order_problems, problems
 from tests.faults.wire import DUPLICATE_JOB, DUPLICATE_RESULT, NONE, OK, TIMEOUT, Reply
 
 ID = "00000000-0000-4000-8000-000000000001"
@@ -165,3 +165,18 @@ def test_the_order_of_a_queue_is_priority_then_age():
     assert list(order_problems(in_order)) == []
     assert "has priority" in next(order_problems([ready(1, 0), ready(2, 0, 5)]))
     assert "came before" in next(order_problems([ready(1, 100), ready(2, 0)]))
+
+
+def test_what_has_retired_is_judged_and_forgotten():
+    """It is counted as before, and what was wrong with it is still told."""
+    fine, wrong, alive = (history(said("add", 0), said("delete", 50)) for _ in range(3))
+    wrong.events.append(said("delete", 100))
+    whole = History({"fine": fine, "wrong": wrong, "alive": alive})
+    for job_id, job in whole.jobs.items():
+        job.job_id = job_id
+        job.retired = job is not alive
+    before, count = whole.problems(), whole.count("add", OK)
+    assert len(before) == 1
+    assert whole.settle() == ["fine", "wrong"]
+    assert (whole.problems(), whole.count("add", OK)) == (before, count)
+    assert (list(whole.jobs), whole.forgotten, whole.settle()) == (["alive"], 2, [])

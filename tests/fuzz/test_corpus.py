@@ -5,14 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import broker, reader
+from fuzz import broker, log, reader, settings
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus"
-CHECKS: dict[str, Callable[[bytes], None]] = {"reader": reader.check, "broker": broker.check}
+CHECKS: dict[str, Callable[[bytes], None]] = {
+    "reader": reader.check,
+    "broker": broker.check,
+    "log": log.check,
+    "settings": settings.check,
+}
 FILES = [(target, path) for target in CHECKS for path in sorted((CORPUS / target).iterdir())]
 
 #: What a checkout of the repository and a run of all tests can bear.
-FILES_MAX = 600
+FILES_MAX = 1200
 BYTES_MAX = 1_000_000
 
 

@@ -54,7 +54,8 @@ def lived(seed: int, turns: int = 60) -> Commits:
 
 
 def _turn(engine: Engine, number: int, random: Random, options: Options) -> None:
-    jobs = [job for job in engine.jobs.values() if not job.finished]
+    every = sorted(engine.jobs.values(), key=lambda job: job.seq)  # in no order of hashes
+    jobs = [job for job in every if not job.finished]
     time_ms = random.choice((None, None, engine.now_ms + random.randrange(1000)))
     queue = random.choice((b"ping", b"pong"))
     delay_ms = random.choice((0, 0, 300)) if time_ms is None else 0

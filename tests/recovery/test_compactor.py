@@ -23,9 +23,12 @@ from workq.recovery import compactor
 
 
 @contextmanager
-def running(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+def running(
+    *arguments: object, niceness: int = compactor.LOWEST
+) -> Iterator[subprocess.Popen[str]]:
     """The process, started as a server starts it."""
     command = [sys.executable, "-P", "-m", compactor.__name__, *map(str, arguments)]
+    command.append(str(niceness))
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -130,11 +133,13 @@ def test_it_ends_with_its_server_whatever_it_is_at(stuck):
         assert ended(process) == (compactor.ALONE, "")
 
 
-def test_it_makes_way_for_everybody(stuck):
-    """The lowest priority, and the first to go when memory runs out."""
-    with running(__version__, stuck, 2, 5) as process:
+@pytest.mark.parametrize("niceness", [compactor.LOWEST, compactor.USUAL])
+def test_it_makes_way_for_everybody(niceness, stuck):
+    """The lowest priority, unless it is hurried, and the first to go when memory runs out."""
+    expected = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
+    with running(__version__, stuck, 2, 5, niceness=niceness) as process:
         begun(process, stuck)
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == expected
         assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "1000\n"
 
 

@@ -98,3 +98,10 @@ def test_a_snapshot_with_other_records_than_it_says_is_damage(wrong):
     head = head._replace(**{"digest": bytes(16)} if wrong == "digest" else {"records": 1})
     with pytest.raises(CorruptionError, match="not those that its head tells of"):
         read_back(written(SimulatedDisk(), head.pack(), parts))
+
+
+def test_a_part_with_nothing_in_it_is_damage():
+    """No server writes one, whatever its hash says."""
+    disk = written(SimulatedDisk(), HEAD.pack(), [(0, b"")])
+    with pytest.raises(CorruptionError, match="makes no sense"):
+        read_back(disk)

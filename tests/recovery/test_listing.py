@@ -80,6 +80,14 @@ def test_a_transition_is_shown_by_names():
     assert retrying["options"]["retry_delay_ms"] == 5
 
 
+def test_numbers_that_have_no_name_are_shown_as_they_are():
+    """No server writes them; whoever looks for what is wrong with a log wants to see them."""
+    assert describe((t.RETURNED, job_id(1), 9))["reason"] == 9
+    record = (t.RESTORED, *ADDED[1:], 9, 0, 0, 0, None, None, None)
+    assert describe(record)["state"] == 9
+    assert describe((*record[:10], "odd", *record[11:]))["state"] == "odd"
+
+
 @pytest.mark.parametrize("data", [b"", b"text", "Grüße".encode(), b"\x00\r\n"])
 def test_bytes_that_are_text_are_shown_as_text(data):
     """Whatever it says."""

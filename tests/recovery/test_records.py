@@ -98,7 +98,8 @@ def test_an_unknown_record_is_that_of_a_newer_server(record, problem):
         ([transitions.DELETED], "type 8 with 1 values"),
         ([transitions.STARTED] + [0] * 9, "type 9"),
         ([-1], "type -1"),
-        (["deleted", b"id"], "type deleted"),
+        (["deleted", b"id"], "type 'deleted'"),
+        (msgpack.unpackb(b"\x91" * 990 + b"\xc0"), r"type \(\(.*\.\.\."),
         (with_options(1, 2, 3, 4), "options with 4 values"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.making import CALM, job_id, job_in, running
 from tests.recovery.making import again, damage, kept, lived, places, same
-from tests.simulation.disk import Inode
+from tests.simulation.disk import Inode, SimulatedDisk
 from workq.cmdlog import segment
 from workq.cmdlog.frames import Chain
 from workq.engine import dump
@@ -29,6 +29,16 @@ def sound(state):
         other.apply(record)
     one, two = dump.rest(state), dump.rest(other)
     return same(state, other) and one["counts"] == two["counts"] and one["queues"] == two["queues"]
+
+
+class Unread(SimulatedDisk):
+    """A disk that counts how often it is read."""
+
+    reads = 0
+
+    def read(self, handle: int, size: int, offset: int) -> bytes:
+        self.reads += 1
+        return super().read(handle, size, offset)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -261,8 +271,37 @@ def test_what_cannot_have_happened_is_skipped_and_counted():
     assert sound(found.state)
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        (t.ADDED, 2, job_id(1), b"ping", 5, 5, 99, CALM, None, None),
+        (t.ADDED, 2, job_id(1), b"ping", 5, 9, 99, CALM, None, b""),
+        (t.COMPLETED, job_id(0), 7),
+        (t.LEASED, job_id(0), 1, None),
+        (t.RESTORED, 2, job_id(1), b"p", 5, 5, 99, CALM, None, b"", 2, 0, 0, 0, None, 9, None),
+    ],
+)
+def test_a_record_with_values_of_other_kinds_leaves_the_state_as_it_is(record):
+    """Not half of what it says is taken: its frame is damage."""
+    added = (t.ADDED, 1, job_id(0), b"ping", 5, 5, 99, CALM, None, b"payload")
+    found = salvage(kept([([added], 5), ([record], 5)]))
+    assert dict(found.skipped) == {"in a frame that makes no sense": 1}
+    assert "other kinds" in str(found.damage[0])
+    assert found.state.size == 1
+    assert sound(found.state)
+
+
+def test_zeros_are_not_taken_for_a_mark():
+    """A file of them, as it is preallocated, would be searched at each byte."""
+    disk = Unread()
+    disk.put("000000001.log", Inode.of(bytes(10_000)))
+    with pytest.raises(CorruptionError, match="nothing in this log can be read"):
+        salvage(disk)
+    assert disk.reads < 10
+
+
 ID = job_id(1)
-LEASE = (t.LEASED, ID, 9, 10**13)
+LEASE = (t.LEASED, ID, 2**41, 10**13)
 TIME_OUT = (t.RETURNED, ID, t.TIMED_OUT)
 
 

@@ -5,37 +5,29 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine.making import added
 from tests.recovery.histories import SEGMENT_BYTES, Life, read_back
-from tests.recovery.processes import descriptors, laid_out
-from tests.recovery.processes import until as until_now
+from tests.recovery.processes import laid_out
 from tests.server.served import PATIENCE_SECONDS, until
 from tests.simulation.worker import StepWorker
-from workq import __version__
 from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.files import RealDisk
-from workq.cmdlog.scan import Reading
-from workq.cmdlog.segment import segment_name
+from workq.cmdlog.scan import Reading, Sealed
+from workq.cmdlog.snapshot import SnapshotWriter, verify
 from workq.engine import dump
 from workq.engine.job import Options
 from workq.errors import CompactionError
 from workq.limits import SNAPSHOT_BYTES_MIN
 from workq.recovery.compact import compact
+from workq.recovery.head import read_head
 from workq.server import compaction as module
-from workq.server.compaction import Child, Compaction, SealedDamage
+from workq.server.compaction import Compaction, SealedDamage
 from workq.server.notify import Notifier
 from workq.server.settings import load
 from workq.server.storage import load as load_storage
@@ -49,6 +41,7 @@ class Inline:
 
     Attributes:
         complaint: if there is one, the run fails with it, its work half done.
+        hurried: whether it was begun late.
         ended: whether it was told to end.
     """
 
@@ -56,7 +49,8 @@ class Inline:
         self.disk, self.number, self.position = disk, number, position
         self.complaint = ""
         self.damaged = False
-        self.ended = False
+        self.hurried = self.ended = False
+        self.pid = 4711
 
     def run(self):
         """Compact."""
@@ -99,8 +93,9 @@ class Beside:
             start=self._start,
         )
 
-    def _start(self, number: int, position: int) -> Inline:
+    def _start(self, number: int, position: int, hurried: bool) -> Inline:
         run = Inline(self.life.disk, number, position)
+        run.hurried = hurried
         run.complaint, run.damaged = self.complaint, self.damaged
         self.runs.append(run)
         return run
@@ -278,6 +273,29 @@ def test_it_begins_earlier_by_twice_what_was_written_during_the_last_one():
             churn(life, 1)
         sealed = sum(one.size for one in life.opened.log.sealed)
         assert abs(compaction.live_bytes - sealed - 2 * 20_000) < 3 * SEGMENT_BYTES
+        await beside.compaction.end()
+
+    play(body)
+
+
+def test_a_run_that_begins_too_late_is_hurried():
+    """Or it would fall behind more and more, where nothing else is idle."""
+    life = Life()
+    for _ in range(100):
+        added(life.engine, life.fresh(), OPTIONS, payload=bytes(400))
+        life.keep()
+
+    async def body() -> None:
+        beside = Beside(life)
+        while not beside.compaction.is_due():
+            churn(life, 1)
+        await beside.begun()
+        churn(life, 3 * beside.compaction.live_bytes)
+        await beside.done()
+        await beside.begun(2)
+        await beside.done()
+        churn(life, 1)
+        assert [run.hurried for run in beside.runs[:2]] == [False, True]
         await beside.compaction.end()
 
     play(body)
@@ -498,9 +516,27 @@ def test_a_disk_that_fails_the_lock_holders_own_steps_is_the_end(call):
     assert dump.digest(read_back(life.disk)) == expected
 
 
-@pytest.mark.parametrize("fault", ["damaged", "gone", "full"])
+def rewritten(life: Life, number: int, position: int) -> None:
+    """Write the snapshot again, whole, but for another position; or, if that is the same, with
+    another digest in its head."""
+    whole = verify(life.disk, number, unfinished=True)
+    head = read_head("", number, whole.head)
+    if position == whole.position:
+        head = head._replace(digest=bytes(16))
+    bodies: list[tuple[int, bytes]] = []
+    verify(life.disk, number, True, lambda part: bodies.append((part.records, part.body)))
+    writer = SnapshotWriter(
+        life.disk, number, whole.mark, whole.epoch, position, whole.hash, 0, head.pack()
+    )
+    for records, body in bodies:
+        writer.part(records, body)
+    writer.end()
+
+
+@pytest.mark.parametrize("fault", ["damaged", "other", "older", "gone", "full"])
 def test_a_snapshot_that_cannot_be_published_is_no_harm(fault, told):
-    """It is not whole, or not there, or has no room: the old files stay, and it is tried again."""
+    """It is not whole, has other records than its head says, or stands for less, is not there, or
+    has no room: the old files stay, and it is tried again."""
     life = churned(4 * SNAPSHOT_BYTES_MIN)
     expected = dump.digest(life.engine)
 
@@ -519,6 +555,10 @@ def test_a_snapshot_that_cannot_be_published_is_no_harm(fault, told):
             name = f"{run.number:09d}.snap.tmp"
             if fault == "damaged":
                 life.disk.files[name].now[100] ^= 1
+            elif fault == "other":
+                rewritten(life, run.number, run.position)
+            elif fault == "older":
+                rewritten(life, run.number, run.position - 1)
             elif fault == "gone":
                 life.disk.remove(name)
             else:
@@ -557,142 +597,104 @@ def test_the_end_of_the_server_ends_the_run_and_waits_for_that(told):
     assert not any(".snap" in name for name in life.disk.names())
 
 
-# --- the process ----------------------------------------------------------------------------
+def test_a_replaced_file_that_cannot_be_removed_for_want_of_room_is_left(monkeypatch):
+    """The snapshot is published, and what it replaced is not missed."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
+    removed = 0
+
+    def fail(name: str, _: int) -> None:
+        nonlocal removed
+        removed += name == "remove"
+        if name == "remove" and removed > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        life.disk.before = fail
+        await beside.done()
+        assert life.opened.log.sealed == []
+        life.disk.before = lambda name, number: None
+        for _ in range(3):
+            beside.worker.run()
+            await asyncio.sleep(0.002)
+        assert beside.reasons == []
+        await beside.compaction.end()
+
+    play(body)
+    assert dump.digest(read_back(life.disk)) == dump.digest(life.engine)
 
 
-@pytest.fixture
-def stuck(tmp_path) -> str:
-    """A directory in which the process stands still: its first segment is a pipe."""
-    path = tmp_path / "stuck"
-    path.mkdir()
-    os.mkfifo(path / segment_name(1))
-    return str(path)
+# --- while nothing is compacted, and while it takes long ------------------------------------
 
 
-class Waiting:
-    """A child that is waited for in a thread, as a server does.
+@pytest.mark.parametrize("kind", ["sealed", "written", "next", "snapshot"])
+def test_a_file_that_was_removed_or_renamed_is_the_end(kind, monkeypatch):
+    """Nobody reads it before the next start, which it would refuse."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
 
-    Attributes:
-        failures: what its run has raised.
-    """
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        await beside.done()
+        churn(life, 1)
+        log = life.opened.log
+        names = {"sealed": 0, "written": 1, "next": 2}
+        name = f"{life.number - 1:09d}.snap"
+        if kind != "snapshot":
+            name = log.names()[names[kind]]
+        for _ in range(3):
+            beside.worker.run()
+            await asyncio.sleep(0.002)
+        assert not beside.reasons
+        life.disk.rename(name, "elsewhere")
+        while not beside.reasons:
+            beside.worker.run()
+            await asyncio.sleep(0)
+        assert f"/{name} was removed or renamed while the server ran" in beside.reasons[0]
+        assert "workq cmdlog repair" in beside.reasons[0]
+        await beside.compaction.end()
 
-    def __init__(self, child: Child) -> None:
-        self.child = child
-        self.failures: list[CompactionError] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.child.run()
-        except CompactionError as error:
-            self.failures.append(error)
-
-    def begun(self, path: str) -> int:
-        """Wait until the process has come as far as the directory; its number."""
-        until_now(lambda: self.child.pid)
-        until_now(lambda: path in descriptors(self.child.pid))
-        return self.child.pid
-
-    def ended(self) -> str:
-        """Why it has failed, empty if it has not."""
-        self._thread.join(PATIENCE_SECONDS)
-        assert not self._thread.is_alive()
-        return str(self.failures[0]) if self.failures else ""
-
-
-def test_the_process_does_what_a_server_would(tmp_path):
-    """It writes the snapshot of this log."""
-    life = churned(2)
-    path = laid_out(life.disk, tmp_path / "log")
-    assert Waiting(Child(path, life.number, life.position)).ended() == ""
-    assert f"{life.number:09d}.snap.tmp" in {one.name for one in Path(path).iterdir()}
+    play(body)
 
 
-def test_damage_that_the_process_finds_is_told_as_such(tmp_path):
-    """With its place."""
-    life = churned(2)
-    path = laid_out(life.disk, tmp_path / "log")
-    file = Path(path) / segment_name(1)
-    data = bytearray(file.read_bytes())
-    data[300] ^= 1
-    file.write_bytes(data)
-    waiting = Waiting(Child(path, life.number, life.position))
-    assert waiting.ended().startswith(f"{file}, byte ")
-    assert isinstance(waiting.failures[0], SealedDamage)
+def test_many_short_segments_are_compacted_however_little_they_hold(monkeypatch):
+    """Each start leaves one, and a service manager may start a server all night."""
+    monkeypatch.setattr(module, "SHORT_SEGMENTS_MAX", 5)
+    life = Life()
+    for _ in range(10):
+        life.fill_segment()
+
+    async def body() -> None:
+        log = life.opened.log
+        compaction = Beside(life).compaction
+        assert not compaction.is_due()
+        log.sealed += [Sealed(100 + number, 144, log.position) for number in range(5)]
+        assert compaction.is_due(pressing=True)
+        await compaction.end()
+
+    play(body)
 
 
-def test_a_process_that_is_killed_is_told_so(stuck):
-    """By whom is not known, but how."""
-    waiting = Waiting(Child(stuck, 2, 5))
-    os.kill(waiting.begun(stuck), signal.SIGKILL)
-    assert waiting.ended() == "the process was ended by SIGKILL"
+def test_a_compaction_that_takes_long_is_told_of_now_and_then(monkeypatch, told):
+    """Its process may stand still, and nobody would see why the log grows."""
+    monkeypatch.setattr(module, "COMPACTION_LOOK_MS", 1)
+    monkeypatch.setattr(module, "COMPACTION_LONG_MS", 5)
+    life = churned(4 * SNAPSHOT_BYTES_MIN)
 
+    async def body() -> None:
+        beside = Beside(life, HOUR_MS)
+        await beside.begun()
+        await until(lambda: len(told()) == 3)
+        message, fields = told()[-1]
+        assert message == "compacting the command log takes long, and it grows meanwhile"
+        assert fields["process"] == beside.runs[0].pid
+        await beside.done()
+        await beside.compaction.end()
 
-def test_a_process_is_ended_whatever_it_is_at(stuck):
-    """When the server ends."""
-    waiting = Waiting(Child(stuck, 2, 5))
-    waiting.begun(stuck)
-    waiting.child.end()
-    assert waiting.ended() == "the process was ended by SIGKILL"
-
-
-def test_a_process_that_is_ended_before_it_is_started_does_nothing(stuck):
-    """The thread may come to it late."""
-    child = Child(stuck, 2, 5)
-    child.end()
-    assert Waiting(child).ended() == "the process was ended by SIGKILL"
-
-
-def test_the_process_refuses_to_work_for_another_version(stuck):
-    """The reason is its own line."""
-    reason = Waiting(Child(stuck, 2, 5, version="0.0.1")).ended()
-    assert reason == f"the server is workq 0.0.1, but installed is now {__version__}"
-
-
-def test_a_process_that_cannot_be_started_is_no_harm(stuck, monkeypatch):
-    """It is tried again, as everything is."""
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert Waiting(Child(stuck, 2, 5)).ended().startswith("no process could be started: ")
-
-
-def test_the_process_has_nothing_of_the_server(stuck):
-    """No socket of a client above all: its end would not be seen while two have it."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()),
-        server.accept()[0],
-    ):
-        waiting = Waiting(Child(stuck, 2, 5))
-        pid = waiting.begun(stuck)
-        found = sorted(one.partition(":")[0] for one in descriptors(pid))
-        waiting.child.end()
-        waiting.ended()
-    assert found == sorted(["/dev/null", "pipe", "pipe", stuck])
-
-
-def test_the_process_does_not_outlive_its_server(stuck):
-    """Though that was killed and could tell nobody."""
-    program = (
-        "import sys, threading\n"
-        "from workq.server.compaction import Child\n"
-        "child = Child(sys.argv[1], 2, 5)\n"
-        "threading.Thread(target=child.run, daemon=True).start()\n"
-        "while not child.pid: pass\n"
-        "print(child.pid, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", program, stuck]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        pid = int(server.stdout.readline())
-        until_now(lambda: stuck in descriptors(pid))
-        server.kill()
-        server.wait()
-    stat = Path(f"/proc/{pid}/stat")
-    until_now(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
+    play(body)
 
 
 def test_what_a_crash_left_of_replaced_files_is_removed_at_the_start(tmp_path):

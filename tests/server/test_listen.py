@@ -1,6 +1,6 @@
 """Addresses: how they are written, and which may be listened on."""
 
-import errno
+import fcntl
 import socket
 import stat
 from pathlib import Path
@@ -12,8 +12,8 @@ from workq.limits import (
     KEEPALIVE_IDLE_MS,
     KEEPALIVE_INTERVAL_MS,
     KEEPALIVE_PROBES_MAX,
-    SOCKET_TRIES_MAX,
 )
+from workq.server import listen
 from workq.server.listen import SocketFile, TcpAddress, UnixAddress, bind, check_reach, read_address
 
 
@@ -61,6 +61,8 @@ def test_an_address_is_a_host_and_a_port(text, host, port):
         ("[::1", "an IPv6 address stands in brackets"),
         ("[]:1", "what stands in brackets is no IPv6 address"),
         ("[127.0.0.1]:1", "what stands in brackets is no IPv6 address"),
+        ("a..b:1", "its host is no name"),
+        ("x" * 64 + ":1", "its host is no name"),
         ("h:65536", "its port is not in 0 … 65535"),
         ("h:" + "9" * 5000, "its port is not in 0 … 65535"),
         ("h:-1", "its port is not a number"),
@@ -99,6 +101,7 @@ def test_a_unix_socket_is_a_path_and_a_mode(text, path, mode):
     [
         ("unix:", "names no path"),
         ("unix:?mode=0660", "names no path"),
+        ("unix:/", "names no path"),
         ("unix:/a\0b", "names no path"),
         ("unix:/a?mode=66", "is not like ?mode=0660"),
         ("unix:/a?mode=0888", "is not like ?mode=0660"),
@@ -235,16 +238,16 @@ def test_a_name_that_nobody_knows_is_named(monkeypatch):
 def test_a_unix_socket_has_its_name_only_when_it_listens(bound, tmp_path, monkeypatch):
     """Between the two, another server would take it for that of a dead one."""
     monkeypatch.chdir(tmp_path)
-    link = Path.hardlink_to
+    rename = Path.rename
 
-    def looked_at(path: Path, hidden: Path) -> None:
+    def looked_at(hidden: Path, path: Path) -> None:
         assert not (tmp_path / "s").exists()
         assert stat.S_IMODE(hidden.stat().st_mode) == 0o666
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(hidden))
-        link(path, hidden)
+        rename(hidden, path)
 
-    monkeypatch.setattr(Path, "hardlink_to", looked_at)
+    monkeypatch.setattr(Path, "rename", looked_at)
     bound("unix:s?mode=0666")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
@@ -256,58 +259,52 @@ def dead(name: str) -> None:
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_of_two_servers_that_start_at_once_one_listens(bound, tmp_path, monkeypatch, stale):
-    """The other is named just when the first has found the name free, or that of a dead one."""
+@pytest.mark.parametrize("act", ["_probe", "_bind_hidden", "rename"])
+def test_of_two_servers_that_start_at_once_one_listens(bound, tmp_path, monkeypatch, stale, act):
+    """Wherever the first stands when the second comes, which is refused and leaves no trace."""
     monkeypatch.chdir(tmp_path)
     if stale:
         dead("s")
-    act = "rename" if stale else "hardlink_to"
-    real = getattr(Path, act)
+    place: object = Path if act == "rename" else listen
+    real = getattr(place, act)
 
-    def second(path: Path, other: Path) -> None:
-        monkeypatch.setattr(Path, act, real)
-        bound("unix:s")
-        real(path, other)
+    def second(*arguments: object) -> None:
+        monkeypatch.setattr(place, act, real)
+        with pytest.raises(ListenError, match="another server is about to listen there"):
+            bind(read_address("unix:s"), insecure=False)
+        real(*arguments)
 
-    monkeypatch.setattr(Path, act, second)
-    with pytest.raises(ListenError, match="another server listens there"):
-        bind(read_address("unix:s"), insecure=False)
+    monkeypatch.setattr(place, act, second)
+    bound("unix:s")
     with socket.socket(socket.AF_UNIX) as client:
         client.connect("s")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
-def test_a_unix_socket_can_stand_where_files_have_one_name_only(bound, tmp_path, monkeypatch):
-    """Not every file system has links; a dead one's place is taken there too."""
+def test_a_lock_that_was_given_up_is_no_lock(bound, tmp_path, monkeypatch):
+    """Who opened it while another had it, and got it only when that one was done, is too late."""
     monkeypatch.chdir(tmp_path)
-    dead("s")
+    flock = fcntl.flock
 
-    def none(path: Path, other: Path) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+    def first(descriptor: int, act: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        Path(".s.lock").unlink()
+        bound("unix:s")
+        flock(descriptor, act)
 
-    monkeypatch.setattr(Path, "hardlink_to", none)
+    monkeypatch.setattr(fcntl, "flock", first)
+    with pytest.raises(ListenError, match="another server is about to listen there"):
+        bind(read_address("unix:s"), insecure=False)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("s")
+
+
+def test_a_lock_that_a_killed_server_left_is_no_hindrance(bound, tmp_path, monkeypatch):
+    """It locks nothing any more, and goes with the next start."""
+    monkeypatch.chdir(tmp_path)
+    Path(".s.lock").touch()
     bound("unix:s")
-    with pytest.raises(ListenError, match="another server listens there"):
-        bind(read_address("unix:s"), insecure=False)
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
-
-
-def test_dead_sockets_that_come_again_and_again_are_not_removed_for_ever(tmp_path, monkeypatch):
-    """There is an end to it, and nothing is left behind."""
-    monkeypatch.chdir(tmp_path)
-    tries: list[Path] = []
-
-    def taken(path: Path, other: Path) -> None:
-        tries.append(other)
-        path.unlink(missing_ok=True)
-        dead("s")
-        raise FileExistsError
-
-    monkeypatch.setattr(Path, "hardlink_to", taken)
-    with pytest.raises(ListenError, match="again and again"):
-        bind(read_address("unix:s"), insecure=False)
-    assert len(tries) == SOCKET_TRIES_MAX
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_a_socket_is_removed_by_its_owner_only(bound, tmp_path, monkeypatch):

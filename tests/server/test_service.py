@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 
+import pytest
+
 from tests.server.served import until
 from tests.talk import add
 from workq.cmdlog.files import RealDisk
@@ -98,3 +100,32 @@ def test_a_second_signal_does_not_wait_for_a_disk_that_hangs(monkeypatch, tmp_pa
         assert asyncio.run(live()) is None
     finally:
         HangingDisk.released.set()
+
+
+def test_a_log_that_cannot_be_closed_for_a_mistake_of_ours_is_no_stop_in_order():
+    """The status would say that all is well."""
+
+    class Broken(Storage):
+        async def end_compaction(self) -> None:
+            raise RuntimeError("a mistake")
+
+    async def run() -> None:
+        broken = Broken(Engine())
+        ring = Ring(storage=broken)
+        with pytest.raises(RuntimeError, match="a mistake"):
+            await service._close_log(ring, broken, service._Signals())
+
+    asyncio.run(run())
+
+
+def test_the_first_reason_to_end_is_the_one_that_is_told():
+    """What fails because of it says less."""
+
+    async def run() -> None:
+        ring = Ring()
+        first = RuntimeError("the first")
+        ring.fail(first)
+        ring.fail(RuntimeError("the second"))
+        assert ring.failure is first
+
+    asyncio.run(run())

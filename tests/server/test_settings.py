@@ -227,7 +227,7 @@ def test_the_unit_of_a_plain_time_is_the_settings_choice() -> None:
             "'2GB' is not a size like 65536, 64KiB or 2GiB (the units are B, KiB, MiB, GiB,",
         ),
         ("--max-memory=1000", "1000 is not in 1MiB … 1024GiB, or 0 for none"),
-        ("--max-memory=" + "9" * 5000, "'" + "9" * 5000 + "' is not a size"),
+        ("--max-memory=" + "9" * 5000, "'" + "9" * 299 + " … 999"),
         ("--max-line=1e3", "'1e3' is not a size"),
         ("--idle-timeout=10ms", "10ms is not in 1s … 30d, or 0 for never"),
         ("--idle-timeout=soon", "'soon' is not a time like 500ms, 60s, 5m or 1h"),
@@ -416,6 +416,33 @@ def test_a_mistake_in_a_file_is_named_with_file_and_key(
     """Whatever the file has in it."""
     path = written(content)
     assert refused(["--config", path]).startswith(f"{path}{said}")
+
+
+def test_an_error_is_one_line_whatever_is_in_it(written: Written) -> None:
+    """Nothing that was given can make another line of it, or colours, or one that nobody reads."""
+    path = written('"a\\nworkq-server: all is well\\u001b[32m" = 1')
+    environ = {"WORKQ_SERVER_\n": "1", "WORKQ_SERVER_" + "X" * 5000: "1"}
+    lines = refused(["--config", path], environ).split("\n")
+    assert len(lines) == 3
+    assert all(line.isprintable() and len(line) < 1000 for line in lines)
+    assert all("unknown setting; see --help" in line for line in lines)
+
+
+def test_what_decides_where_else_to_look_is_told_with_the_others() -> None:
+    """A value of these that cannot be used is one mistake of several."""
+    words = ["--config=a\nb", "--help=maybe", "--version=", "--log=x"]
+    said = refused(words, {"WORKQ_SERVER_MAX_LINE": "1"}).splitlines()
+    assert [line.partition(":")[0] for line in said] == [
+        "WORKQ_SERVER_MAX_LINE", "--config", "--help", "--version", "--log",
+    ]  # fmt: skip
+
+
+def test_a_path_that_is_shown_as_none_can_be_written_so() -> None:
+    """A directory of that name is `./none`."""
+    environ = {"WORKQ_SERVER_CMDLOG_PATH": "data", "WORKQ_SERVER_CONFIG": "absent"}
+    loaded = load(["--cmdlog-path=none", "--config=none"], environ)
+    assert (loaded.cmdlog_path, loaded.config) == ("", "")
+    assert load(["--cmdlog-path=./none"], {}).cmdlog_path == "./none"
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_who_named_it(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class MemoryLog:
         eager: frames are written at once, from within `append`, as small ones are to a directory.
 
     Attributes:
+        eager: as given.
         frames: all that were appended; that of position p is the (p - 1)th.
         written, synced: how far it has come.
         wanted: up to where a sync was asked for.
@@ -41,7 +42,7 @@ class MemoryLog:
 
     def __init__(self, reports: Reports, eager: bool = False) -> None:
         self._reports = reports
-        self._eager = eager
+        self.eager = eager
         self.frames: list[Appended] = []
         self.position = self.written = self.synced = self.wanted = 0
         self.failure = ""
@@ -56,7 +57,7 @@ class MemoryLog:
         """Take a frame."""
         self.frames.append(Appended(kind, time_ms, records, body))
         self.position += 1
-        if self._eager:
+        if self.eager:
             self.write()
         return self.position
 

@@ -179,10 +179,10 @@ class Broker:
             self._serving.begin_turn()
             if not engine.behind:
                 self._serving.end_waits()
-            for session in self._patience.ended(now_ms):
+            self._serve_sessions()
+            for session in self._patience.ended(now_ms):  # whom what has come did not help
                 self._serving.abandon(session)
                 self._agenda.speak(session)
-            self._serve_sessions()
             if self._closing.begun:
                 self._closing.look_at_busy()
             if self.names.pending:

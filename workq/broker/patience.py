@@ -93,7 +93,8 @@ class Patience:
         session.input_bytes = 0
 
     def ended(self, now_ms: int) -> list[Session]:
-        """End the sessions that have taken too long, as many as one turn may; return them."""
+        """End the sessions that have taken too long, as many as one turn may; return them. To be
+        called when what has come was looked at, as far as a turn may."""
         sessions: list[Session] = []
         if self._ends.soonest_ms > now_ms:
             return sessions
@@ -105,15 +106,14 @@ class Patience:
             session.unset()
             late_ms = now_ms - (session.at_ms or 0)
             session.at_ms = None
-            if late_ms > LATE_MS:  # nobody was read from for so long: do that first
+            # If nobody was read from for so long, that comes first; and what has come is looked at.
+            if late_ms > LATE_MS or session.runnable:
                 session.at_ms = now_ms + 1
                 self._ends.set(session, now_ms)
                 continue
             if session.half_sent:
                 self.request_timeouts += 1
                 session.end(LINGER, replies.REQUEST_TIMEOUT)
-            elif session.runnable and session.reader.pending:
-                continue  # it has asked at the last moment; `look_at` times it anew
             else:
                 self.idle_timeouts += 1
                 session.end(LINGER, replies.IDLE_TIMEOUT)

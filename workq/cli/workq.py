@@ -16,6 +16,7 @@ from workq import __version__
 from workq.cli import cmdlog, statuses
 from workq.cli.subcommands import Subcommand, add_subcommands
 from workq.errors import CorruptionError, GoLogError, WorkqError
+from workq.server.process import raise_descriptor_limit
 
 #: All subcommands, in the order of `workq --help`.
 SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (cmdlog,)
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"workq {__version__}")
     add_subcommands(parser, SUBCOMMANDS)
     options: Namespace = parser.parse_args(arguments)
+    raise_descriptor_limit()  # a log has as many files as it has, and its tools open them all
     try:
         status: int = options.run(options)
         sys.stdout.flush()

@@ -44,8 +44,8 @@ _Item: TypeAlias = tuple[int, int, int, bytes]
 _ADVICE: Final = "what was synced is safe: look after the disk, then start again"
 _ADVICE_FULL: Final = "what was synced is safe: make room on the disk, then start again"
 _ADVICE_REMOVED: Final = (
-    "what was in it is lost, though it was acknowledged, and what is in other files is safe: see "
-    "who removes files there, then start again"
+    "what was in it is lost, though it was acknowledged, and what is in files that are still there "
+    "is safe: see who removes files there, then start again"
 )
 _ADVICE_UNUSED: Final = (
     "nothing was in it, and what was synced is safe: see who removes files there, then start again"
@@ -172,7 +172,9 @@ class DirectoryLog:
             self._make_next()
         if self._look() or self._look_ahead():
             return
-        if self._synced == self.position == self._ticked and not self._idle:
+        # On a full disk there is room for what has to be written, not for what only vouches.
+        rests = self._synced == self.position == self._ticked
+        if rests and not self._idle and not self._full:
             self.append(MARK, time_ms, 0, b"")
             self._idle = True
             self.sync()
@@ -187,6 +189,14 @@ class DirectoryLog:
             return
         self.sync()
         self._go_on_closing()
+
+    def names(self) -> list[str]:
+        """The names that its segments must have, from when this is called on: those that will not
+        change any more, the one that is written, and the next if it has been made."""
+        numbers = [sealed.number for sealed in self.sealed] + [self._number]
+        if self._next is not None:
+            numbers.append(self._number + 1)
+        return [segment_name(number) for number in numbers]
 
     def replaced(self, number: int) -> None:
         """Learn that a snapshot has replaced the segments before a number."""
@@ -443,9 +453,11 @@ class DirectoryLog:
             return
         if not self._stopped:
             self._stopped = True
-            self.append(STOP, self._stop_ms, 0, b"")
-            self.sync()
-            return
+            # A full disk has perhaps no room for it, and nothing depends on it: all is safe.
+            if not self._full or self._offset + OVERHEAD_BYTES <= self._room:
+                self.append(STOP, self._stop_ms, 0, b"")
+                self.sync()
+                return
         if not self._letting_go:
             self._letting_go = True
             self._worker.submit(self._let_go, lambda _: closed())  # all is safe, whatever it meets

@@ -38,11 +38,12 @@ _HASH_BYTES: Final = 16
 HEADER_BYTES: Final = _HEADER.size + _HASH_BYTES
 
 #: The files that make a log; those that were not finished; and those with what was cut, finished or
-#: not. Nothing of another name is ours, to be counted or removed. What is not verified may have a
+#: not. A number has nine digits, more only where they do not suffice: no number has two names.
+#: Nothing of another name is ours, to be counted or removed. What is not verified may have a
 #: digit less: whatever number it has, there are numbers behind it.
-_NAME: Final = re.compile(r"([0-9]{9,15})\.(log|snap)")
-_UNFINISHED: Final = re.compile(r"([0-9]{9,14})\.(?:log|snap|[0-9]{1,20}\.cut)\.tmp")
-_CUT: Final = re.compile(r"([0-9]{9,14})\.[0-9]{1,20}\.cut")
+_NAME: Final = re.compile(r"([0-9]{9}|[1-9][0-9]{9,14})\.(log|snap)")
+_UNFINISHED: Final = re.compile(r"([0-9]{9}|[1-9][0-9]{9,13})\.(?:log|snap|[0-9]{1,20}\.cut)\.tmp")
+_CUT: Final = re.compile(r"([0-9]{9}|[1-9][0-9]{9,13})\.[0-9]{1,20}\.cut")
 
 #: Beyond this no server comes: a thousand segments each second for ten thousand years.
 _NUMBER_MAX: Final = 900_000_000_000_000
@@ -150,7 +151,7 @@ def read_header(disk: Disk, name: str, data: bytes, magic: bytes, number: int) -
     found_magic, version, found_number, mark = _HEADER.unpack(start)
     if version > VERSION:
         raise newer(disk.path, name, f"format {version}; this one knows format {VERSION}")
-    if found_magic != magic or found_number != number:
+    if version != VERSION or found_magic != magic or found_number != number:
         raise CorruptionError(f"{disk.path}/{name}", 0, "the header is that of another file")
     return bytes(mark)
 

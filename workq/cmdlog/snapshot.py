@@ -12,12 +12,13 @@ whole, and if it does not verify it is damaged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
 from workq.cmdlog import segment
-from workq.cmdlog.disk import Disk
+from workq.cmdlog.disk import FULL, Disk
 from workq.cmdlog.frames import (
     KINDS,
     OVERHEAD_BYTES,
@@ -30,6 +31,9 @@ from workq.cmdlog.frames import (
 from workq.cmdlog.segment import HEADER_BYTES
 from workq.cmdlog.stream import Stream
 from workq.errors import CorruptionError
+
+#: Why a file that was replaced may be left: a disk that is full even for that; it is gone already.
+LEAVING: Final = FULL | {errno.ENOENT}
 
 #: The body of the end: how many parts there are, and records in them.
 _COUNTS: Final = Struct("<QQ")
@@ -121,13 +125,19 @@ class SnapshotWriter:
         self._offset += len(data)
 
 
-def verify(disk: Disk, number: int, unfinished: bool = False) -> Snapshot:
+def verify(
+    disk: Disk,
+    number: int,
+    unfinished: bool = False,
+    part: Callable[[Frame], None] | None = None,
+) -> Snapshot:
     """Read a snapshot through.
 
     Args:
         disk: where it is.
         number: of the snapshot.
         unfinished: whether it has not got its name yet.
+        part: is shown each part.
 
     Raises:
         CorruptionError: it is not whole.
@@ -157,6 +167,8 @@ def verify(disk: Disk, number: int, unfinished: bool = False) -> Snapshot:
             if frame.kind == SNAPSHOT_PART:
                 parts += 1
                 records += frame.records
+                if part is not None:
+                    part(frame)
                 continue
             if frame.kind not in KINDS:
                 raise segment.newer(disk.path, name, f"frames of kind {frame.kind}")
@@ -189,7 +201,12 @@ def parts(disk: Disk, snapshot: Snapshot) -> Iterator[Frame]:
         disk.close(handle)
 
 
-def publish(disk: Disk, number: int) -> Snapshot:
+def publish(
+    disk: Disk,
+    number: int,
+    part: Callable[[Frame], None] | None = None,
+    whole: Callable[[Snapshot], None] | None = None,
+) -> Snapshot:
     """Give a snapshot its name, after another look at it, and remove what it replaces.
 
     Only who holds the lock of the directory may do this. A crash anywhere in it leaves either the
@@ -198,13 +215,17 @@ def publish(disk: Disk, number: int) -> Snapshot:
     Args:
         disk: where the finished `.tmp` is.
         number: of the snapshot.
+        part: is shown each part.
+        whole: is shown the snapshot then; what it raises keeps that from getting its name.
 
     Raises:
         CorruptionError: it is not whole; it has not got its name.
         OSError: of the disk.
     """
     name = segment.snapshot_name(number)
-    snapshot = verify(disk, number, unfinished=True)
+    snapshot = verify(disk, number, unfinished=True, part=part)
+    if whole is not None:
+        whole(snapshot)
     # It was synced by another process, and perhaps this one sees what the disk does not have.
     handle = disk.open(segment.unfinished_name(name), writing=True)
     try:
@@ -213,7 +234,11 @@ def publish(disk: Disk, number: int) -> Snapshot:
         disk.close(handle)
     disk.rename(segment.unfinished_name(name), name)
     disk.sync_names()
-    remove_replaced(disk, number)
+    try:
+        remove_replaced(disk, number)
+    except OSError as error:  # it is published all the same; what is left, the next one removes
+        if error.errno not in LEAVING:
+            raise
     return snapshot
 
 

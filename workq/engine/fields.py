@@ -76,6 +76,7 @@ STATE: Final = {
     "seq": DURABLE,
     "token": DURABLE,
     "offset_ms": DURABLE,
+    "applied_seq": VOLATILE,
     "queues": DERIVED,
     "expiries": DERIVED,
     "deadlines": DERIVED,

@@ -7,6 +7,7 @@ looked at the state before. What kind each field is stands in `workq.engine.fiel
 
 from __future__ import annotations
 
+import reprlib  # of what is long or deep it shows the beginning only
 from collections import OrderedDict
 from collections.abc import Callable, Container
 from typing import Any
@@ -41,6 +42,7 @@ class State:
     Attributes:
         jobs: every job by id.
         seq, token: the highest number given by a transition so far.
+        applied_seq: the number of the job that `apply` has made last.
         offset_ms: what the wall clock was ahead of the time that never steps when that last
             changed by much: with it, the next start goes on where time had come to.
         queues: every queue that has a job, by name.
@@ -60,6 +62,7 @@ class State:
         self.jobs: SplitDict[Job] = SplitDict()
         self.seq = 0
         self.token = 0
+        self.applied_seq = 0
         self.offset_ms = 0
         self.queues: SplitDict[Queue[Job]] = SplitDict()
         self.expiries: Calendar[Job] = Calendar()
@@ -113,15 +116,22 @@ class State:
                 raise _unfit(transition, f"is {job.state}")
             if kind in _HELD and (job.hold is not None) != _HELD[kind]:
                 raise _unfit(transition, "is held back" if job.hold else "is not held back")
+            if kind == transitions.LEASED and transition[2] <= self.token:
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
         elif kind == transitions.COUNTERS:
             if transition[1] < self.seq or transition[2] < self.token:
-                raise TransitionError(f"{transition!r} goes back")
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
         elif kind != transitions.CLOCK:
             job_id = transition[2]
             if job_id in self.jobs.parts[hash(job_id) >> SHIFT & MASK]:
                 raise _unfit(transition, "is there already")
-            if kind == transitions.RESTORED and not _is_whole(transition):
+            restores = kind == transitions.RESTORED
+            if restores and not _is_whole(transition):
                 raise _unfit(transition, "fits no state")
+            # Those of a snapshot come in their order too, though how far they go is known before.
+            if transition[1] <= (self.applied_seq if restores else self.seq):
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
+            self.applied_seq = transition[1]
         APPLY[kind](self, transition, job)
 
     # --- one function for each type of transition ---------------------------------------------
@@ -333,7 +343,7 @@ def _count(job: Job, reason: int) -> None:
 def _unfit(transition: Transition, what: str) -> TransitionError:
     kind = transition[0]
     job_id = transition[2] if kind not in _BEFORE else transition[1]
-    return TransitionError(f"{transitions.NAMES[kind]} of {job_id!r}, which {what}")
+    return TransitionError(f"{transitions.NAMES[kind]} of {reprlib.repr(job_id)}, which {what}")
 
 
 def _is_whole(transition: Transition) -> bool:

@@ -20,13 +20,14 @@ import msgpack
 from workq.cmdlog import segment
 from workq.cmdlog.frames import Frame
 from workq.cmdlog.scan import Reading
+from workq.cmdlog.snapshot import Snapshot
 from workq.errors import CorruptionError, DirectoryError
 
 #: The format of the records in a snapshot that this server writes, and the highest that it reads.
 FORMAT: Final = 1
 
 #: How long the header of a msgpack array is that is not of the shortest kind.
-_LONG_HEADERS: Final = {0xDC: 3, 0xDD: 5}
+_LONG_HEADERS: Final = {b"\xdc": 3, b"\xdd": 5}
 
 _FIELDS: Final = {"format": int, "version": str, "digest": bytes, "records": int, "data": int}
 
@@ -61,7 +62,7 @@ class Digest:
 
     def add(self, body: bytes) -> None:
         """Take in the records of a body."""
-        self._hash.update(memoryview(body)[_LONG_HEADERS.get(body[0], 1) :])
+        self._hash.update(memoryview(body)[_LONG_HEADERS.get(body[:1], 1) :])
 
     def value(self) -> bytes:
         """The digest of all that was taken in."""
@@ -97,6 +98,41 @@ def read_head(path: str, number: int, data: bytes) -> Head:
     raise CorruptionError(f"{path}/{name}", segment.HEADER_BYTES, "the head makes no sense")
 
 
+class Check:
+    """Holds the parts of a snapshot against its head.
+
+    Args:
+        path: of the directory.
+        number: of the snapshot.
+    """
+
+    def __init__(self, path: str, number: int) -> None:
+        self._path = path
+        self._number = number
+        self._digest = Digest()
+        self._records = 0
+
+    def part(self, frame: Frame) -> None:
+        """Take in a part."""
+        self._digest.add(frame.body)
+        self._records += frame.records
+
+    def whole(self, snapshot: Snapshot) -> None:
+        """Judge, when all parts have been taken in.
+
+        Raises:
+            CorruptionError: they are not those that the head tells of.
+            DirectoryError: a newer server wrote them.
+        """
+        head = read_head(self._path, self._number, snapshot.head)
+        if (head.digest, head.records) != (self._digest.value(), self._records):
+            raise CorruptionError(
+                f"{self._path}/{segment.snapshot_name(self._number)}",
+                segment.HEADER_BYTES,
+                "its records are not those that its head tells of: go back to a backup",
+            )
+
+
 def checked_parts(reading: Reading) -> Iterator[Frame]:
     """The parts of a log's snapshot, held against its head when they have ended.
 
@@ -108,19 +144,12 @@ def checked_parts(reading: Reading) -> Iterator[Frame]:
         DirectoryError: a newer server wrote them.
         OSError: of the disk.
     """
-    if reading.snapshot is None:
+    snapshot = reading.snapshot
+    if snapshot is None:
         return
-    number = reading.snapshot.number
-    head = read_head(reading.path, number, reading.snapshot.head)
-    digest = Digest()
-    records = 0
+    read_head(reading.path, snapshot.number, snapshot.head)  # a newer one's records are not read
+    check = Check(reading.path, snapshot.number)
     for frame in reading.parts():
-        digest.add(frame.body)
-        records += frame.records
+        check.part(frame)
         yield frame
-    if (head.digest, head.records) != (digest.value(), records):
-        raise CorruptionError(
-            f"{reading.path}/{segment.snapshot_name(number)}",
-            segment.HEADER_BYTES,
-            "its records are not those that its head tells of: go back to a backup",
-        )
+    check.whole(snapshot)

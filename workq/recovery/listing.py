@@ -55,6 +55,8 @@ REASONS: Final[Mapping[int, str]] = {
     transitions.GIVEN_BACK: "given-back",
 }
 
+_STATES: Final = dict(enumerate(STATES))
+
 _MAKING: Final = (transitions.ADDED, transitions.RESTORED, transitions.DELAYED)
 _ENDING: Final = (transitions.EXPIRED, transitions.DELETED)
 
@@ -91,14 +93,19 @@ def describe(transition: Transition) -> dict[str, Any]:
         if name == "options":
             shown[name] = dict(zip(Options.NAMES, value, strict=False))
         elif name == "reason":
-            shown[name] = REASONS.get(value, value)
+            shown[name] = _named(REASONS, value)
         elif name == "state":
-            shown[name] = STATES[value]
+            shown[name] = _named(_STATES, value)
         elif isinstance(value, bytes):
             shown |= _shown_bytes(name, value)
         else:
             shown[name] = value
     return shown
+
+
+def _named(names: Mapping[int, str], value: Any) -> Any:
+    """The name of a number; a number without a name stays, and so does what is none."""
+    return names.get(value, value) if isinstance(value, int) else value
 
 
 def _shown_bytes(name: str, value: bytes) -> dict[str, str]:

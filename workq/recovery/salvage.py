@@ -33,7 +33,7 @@ from workq.engine.state import State, TransitionError
 from workq.engine.transitions import Transition
 from workq.errors import CorruptionError
 from workq.recovery.head import read_head
-from workq.recovery.records import NewerRecord, RecordError, Unpacker
+from workq.recovery.records import NewerRecord, RecordError, Unpacker, makes_sense
 
 #: How many jobs of which something was skipped are named.
 NAMED_JOBS_MAX: Final = 20
@@ -160,7 +160,9 @@ class _Salvor:
         if not marks:
             for name in self._bad_headers:
                 mark = self._read(name, MARK_BYTES, HEADER_BYTES)
-                marks[mark] += len(mark) == MARK_BYTES and any(self._search(name, mark))
+                # Not zeros: a file of nothing else would be searched at every byte of it.
+                is_mark = len(mark) == MARK_BYTES and any(mark)
+                marks[mark] += is_mark and any(self._search(name, mark))
         mark, count = marks.most_common(1)[0] if marks else (b"", 0)
         if not count:
             problem = "nothing in this log can be read: go back to a backup"
@@ -296,6 +298,8 @@ class _Salvor:
     def _apply_all(self, name: str, frame: Frame) -> None:
         try:
             records = self._unpacker.records(frame.body)
+            if not all(map(makes_sense, records)):
+                raise RecordError("its records have values of other kinds")
         except NewerRecord as error:
             where = f"frame {frame.position}: {error}"
             raise segment.newer(self._disk.path, name, where) from error

@@ -9,11 +9,12 @@ Say that a snapshot takes L. With the old one, as much again in sealed segments,
 log takes three times L at its worst, and two segments: the one that is written and the one made
 ahead. That is the promise. So each second it is looked whether the next segment to be sealed would
 break it; what is written while the compaction goes on must fit too, so that counts as twice what it
-was last time. L is estimated.
+was last time. L is estimated. A run that begins too late all the same has the usual priority.
 
 Every `cmdlog-clean-int` it is looked whether a compaction is worth it although the promise is kept:
 when the sealed segments exceed L, or less than that by what the old snapshot has too much because
-jobs have gone. Either way two segments at least must be sealed: one says little.
+jobs have gone. Either way two segments at least must be sealed: one says little. A thousand more
+than their bytes would fill are too many.
 
 Whatever goes wrong on the way leaves the log as it was: it is told, and tried again later. Only
 when the disk fails the lock holder's own steps, that is the end of the server, as with any other
@@ -39,17 +40,20 @@ from workq.cmdlog.directory import DirectoryLog
 from workq.cmdlog.disk import FULL, Disk, Worker
 from workq.cmdlog.snapshot import Snapshot, publish
 from workq.engine.state import State
-from workq.errors import CompactionError, CorruptionError
+from workq.errors import CompactionError, CorruptionError, DirectoryError
 from workq.limits import (
+    COMPACTION_LONG_MS,
     COMPACTION_LOOK_MS,
     COMPACTION_RETRY_MS_MAX,
     COMPLAINT_BYTES_MAX,
+    SHORT_SEGMENTS_MAX,
     SNAPSHOT_BYTES_MIN,
     SNAPSHOT_RECORD_BYTES,
 )
 from workq.recovery import compactor
-from workq.recovery.head import read_head
+from workq.recovery.head import Check, read_head
 from workq.server import logs
+from workq.server.presence import Presence
 
 _log = logs.get_logger("workq.server")
 
@@ -62,7 +66,14 @@ class SealedDamage(CompactionError):
 
 
 class Run(Protocol):
-    """One run of the compactor."""
+    """One run of the compactor.
+
+    Attributes:
+        pid: the number of its process, 0 before it is started.
+    """
+
+    @property
+    def pid(self) -> int: ...
 
     def run(self) -> None:
         """Write the snapshot; waits for it. Raises CompactionError, or SealedDamage."""
@@ -80,13 +91,22 @@ class Child:
         path: of the directory of the log.
         number: of the first segment that is not to be in the snapshot.
         position: of the last frame that is to be in it.
+        hurried: whether it gets as much of the processor as others.
         version: of this server.
     """
 
-    def __init__(self, path: str, number: int, position: int, version: str = __version__) -> None:
+    def __init__(
+        self,
+        path: str,
+        number: int,
+        position: int,
+        hurried: bool = False,
+        version: str = __version__,
+    ) -> None:
+        niceness = compactor.USUAL if hurried else compactor.LOWEST
         self._command = [
             sys.executable, "-P", "-m", compactor.__name__,
-            version, path, str(number), str(position),
+            version, path, str(number), str(position), str(niceness),
         ]  # fmt: skip
         self._ending = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -155,8 +175,8 @@ class Compaction:
         segment_bytes: how long a segment becomes.
         clean_int_ms: how often to look.
         failed: told when the disk has failed, and why.
-        start: makes a run, from the number of the first segment that is not to be compacted and
-            the position of the last frame that is; a `Child` by default.
+        start: makes a run, from the number of the first segment that is not to be compacted, the
+            position of the last frame that is, and whether it is hurried; a `Child` by default.
     """
 
     def __init__(
@@ -170,7 +190,7 @@ class Compaction:
         segment_bytes: int,
         clean_int_ms: int,
         failed: Callable[[str], None],
-        start: Callable[[int, int], Run] | None = None,
+        start: Callable[[int, int, bool], Run] | None = None,
     ) -> None:
         self._disk = disk
         self._worker = worker
@@ -179,13 +199,17 @@ class Compaction:
         self._segment_bytes = segment_bytes
         self._clean_int_ms = clean_int_ms
         self._failed = failed
-        self._start: Callable[[int, int], Run] = start or partial(Child, disk.path)
+        self._start: Callable[[int, int, bool], Run] = start or partial(Child, disk.path)
+        self._presence = Presence(disk)
+        self._snapshot_number = 0  # 0 for none
         self._snapshot_bytes = 0
         self._growth_bytes = 0  # sealed while the last one went on
         self._record_bytes: float = SNAPSHOT_RECORD_BYTES
         if snapshot is not None:
             self._measure(snapshot)
         self._run: Run | None = None
+        self._looking = False  # for files
+        self._begun_ms = self._told_ms = 0  # when that was begun, and told of last
         self._idle = asyncio.Event()
         self._idle.set()
         self._ending = False
@@ -219,6 +243,8 @@ class Compaction:
         """Whether it is worth it; if `pressing`, only whether the promise is at stake."""
         if len(self._log.sealed) < 2:
             return False
+        if len(self._log.sealed) - self._sealed_bytes // self._segment_bytes > SHORT_SEGMENTS_MAX:
+            return True
         live = self.live_bytes
         # Twice, for the next one may meet a busier machine. With more than a half it would never
         # rest when little is kept and much is written.
@@ -228,6 +254,13 @@ class Compaction:
             return True
         surplus = max(self._snapshot_bytes - live, 0)
         return not pressing and self._sealed_bytes + surplus + ahead > live
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more has been sealed than the promise allows when a compaction begins. On a
+        machine without an idle processor the lowest priority gets next to nothing: then more is
+        written than compacted, and the next run takes longer still."""
+        return self.disk_bytes > 2 * (self.live_bytes + self._segment_bytes)
 
     async def end(self) -> None:
         """End what is under way, and wait until nothing is: the lock is given back then."""
@@ -246,35 +279,70 @@ class Compaction:
         return self._loop.call_later(delay_ms / 1000, self._look)
 
     def _look(self) -> None:
-        """Begin if it is due."""
+        """Begin if it is due; else see that all files are there."""
         self._timer = self._look_later()
-        was_full, self._was_full = self._was_full, self._log.full
+        now_ms = time.monotonic_ns() // 1_000_000
         if self._run is not None:
-            return
+            self._tell_if_long(self._run, now_ms)
+        elif self._is_time(now_ms):
+            self._begin(now_ms)
+        elif not self._looking:
+            self._look_for_files()
+
+    def _is_time(self, now_ms: int) -> bool:
+        """Whether to begin now."""
+        was_full, self._was_full = self._was_full, self._log.full
         if self._failures and was_full and not self._was_full:
             self._failures = self._next_ms = 0  # it has room again, as the log has
-        now_ms = time.monotonic_ns() // 1_000_000
         regular = now_ms >= self._next_ms
         if regular:
             self._next_ms = now_ms + self._clean_int_ms
-        elif self._failures:
-            return
-        if self.is_due(pressing=not regular):
-            self._begin(now_ms)
+        return (regular or not self._failures) and self.is_due(pressing=not regular)
+
+    def _tell_if_long(self, run: Run, now_ms: int) -> None:
+        """Tell of a run that takes suspiciously long."""
+        if now_ms - self._told_ms >= COMPACTION_LONG_MS:
+            self._told_ms = now_ms
+            _log.warning(
+                "compacting the command log takes long, and it grows meanwhile",
+                process=run.pid,
+                minutes=(now_ms - self._begun_ms) // 60_000,
+                hint="if the process stands still, end it: it is begun again",
+            )
+
+    def _look_for_files(self) -> None:
+        """See that no file of the log has been removed by others."""
+        names = self._log.names()
+        if self._snapshot_number:
+            names.append(segment.snapshot_name(self._snapshot_number))
+        missing: list[str] = []
+
+        def ended(error: Exception | None) -> None:
+            self._looking = False
+            if error is None and missing[0] and not self._ending:
+                self._failed(
+                    f"{self._disk.path}/{missing[0]} was removed or renamed while the server ran, "
+                    "and a start without it would lose what was acknowledged: see who does that, "
+                    "put it back or mend the log with `workq cmdlog repair`, then start again"
+                )
+
+        self._looking = True
+        self._worker.submit(lambda: missing.append(self._presence.missing(names)), ended)
 
     def _begin(self, now_ms: int) -> None:
         last = self._log.sealed[-1]
         number = last.number + 1
         before = self.disk_bytes
         _log.info("compacting the command log", bytes=before, segments=len(self._log.sealed))
-        self._run = run = self._start(number, last.position)
+        self._run = run = self._start(number, last.position, self.is_behind)
+        self._begun_ms = self._told_ms = now_ms
         self._idle.clear()
         published: list[Snapshot] = []
 
         def step() -> None:
             try:
                 run.run()
-                published.append(_published(self._disk, number))
+                published.append(_published(self._disk, number, last.position))
             except CompactionError:
                 _remove_unfinished(self._disk, number)
                 raise
@@ -285,11 +353,11 @@ class Compaction:
             if error is not None:
                 self._give_up(error, number)
             else:
-                self._finish(published[0], before, now_ms)
+                self._finish(published[0], before)
 
         self._worker.submit(step, ended)
 
-    def _finish(self, snapshot: Snapshot, before: int, begun_ms: int) -> None:
+    def _finish(self, snapshot: Snapshot, before: int) -> None:
         """Learn that a snapshot has replaced what it stands for."""
         self._failures = 0
         self._log.replaced(snapshot.number)
@@ -300,7 +368,7 @@ class Compaction:
             bytes_before=before,
             bytes_after=snapshot.size,
             records=snapshot.records,
-            took_ms=time.monotonic_ns() // 1_000_000 - begun_ms,
+            took_ms=time.monotonic_ns() // 1_000_000 - self._begun_ms,
         )
 
     def _give_up(self, error: Exception, number: int) -> None:
@@ -325,28 +393,41 @@ class Compaction:
                     again_in_ms=delay_ms,
                 )
             else:
+                reason = str(error) if isinstance(error, CompactionError) else repr(error)
                 _log.warning(
-                    "compaction of the command log failed", reason=str(error), again_in_ms=delay_ms
+                    "compaction of the command log failed", reason=reason, again_in_ms=delay_ms
                 )
 
     def _measure(self, snapshot: Snapshot) -> None:
         """Learn from a snapshot how much one takes."""
         head = read_head(self._disk.path, snapshot.number, snapshot.head)
-        self._snapshot_bytes = snapshot.size
+        self._snapshot_number, self._snapshot_bytes = snapshot.number, snapshot.size
         if snapshot.records >= _MEASURED_RECORDS_MIN:
             self._record_bytes = (snapshot.size - head.data_bytes) / snapshot.records
 
 
-def _published(disk: Disk, number: int) -> Snapshot:
-    """Publish a snapshot.
+def _published(disk: Disk, number: int, position: int) -> Snapshot:
+    """Publish a snapshot, if its records are those that its head tells of.
+
+    Its process may have had a bad byte in memory between the digest and the records; what it
+    replaces is the only other copy.
 
     Raises:
-        CompactionError: it is not whole, or not there, or there is no room to name it.
+        CompactionError: it is not whole, not the one that was asked for, or not there, or there is
+            no room to name it.
         OSError: the disk has failed.
     """
+    check = Check(disk.path, number)
+
+    def whole(snapshot: Snapshot) -> None:
+        check.whole(snapshot)
+        if snapshot.position != position:
+            problem = f"it stands for frame {snapshot.position} and not for {position}"
+            raise CompactionError(f"{disk.path}/{segment.snapshot_name(number)}: {problem}")
+
     try:
-        return publish(disk, number)
-    except (CorruptionError, FileNotFoundError) as error:
+        return publish(disk, number, check.part, whole)
+    except (CorruptionError, DirectoryError, FileNotFoundError) as error:
         raise CompactionError(str(error)) from error
     except OSError as error:
         if error.errno in FULL:

@@ -16,12 +16,15 @@ SECOND_MS, HOUR_MS, DAY_MS = 1000, 3_600_000, 86_400_000
 #: How true and false may be written.
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
+#: Where a text may be missing, how that is written.
+NONE = "none"
+
 Scalar = str | int | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Any text; where it is empty, there is none.
+    """Any text; where it is empty, or says so, there is none.
 
     Attributes:
         metavar: what stands for the value in the help.
@@ -43,15 +46,15 @@ class Text:
         """
         if not text.isprintable():
             raise SettingError(where, f"{text!r} has characters that cannot be printed")
-        return text
+        return "" if text == NONE else text
 
     def show(self, value: Scalar) -> str:
         """The value as one would write it."""
-        return str(value) or "none"
+        return str(value) or NONE
 
     def values(self) -> str:
         """What may be written, in words."""
-        return self.metavar
+        return f"{self.metavar} or {NONE}"
 
 
 @dataclass(frozen=True, slots=True)

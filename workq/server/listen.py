@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import ipaddress
 import os
 import secrets
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -18,16 +21,12 @@ from workq.limits import (
     KEEPALIVE_INTERVAL_MS,
     KEEPALIVE_PROBES_MAX,
     PROBE_MS,
-    SOCKET_TRIES_MAX,
 )
 
 #: Who may use a Unix socket if nothing is said: its owner and its owner's group.
 UNIX_MODE = 0o660
 
 _TOO_LONG: Final = "the path is too long for a socket"
-
-#: What a file system answers that knows no second names of files.
-_NO_LINKS: Final = frozenset((errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK))
 
 #: What is wrong with an address that is not this machine's alone; it follows the address.
 EXPOSED = (
@@ -94,6 +93,8 @@ def read_address(text: str, where: str = "--listen") -> Address:
         problem = "an IPv6 address stands in brackets"
     elif bracketed and not _is_ipv6(host[1:-1]):
         problem = "what stands in brackets is no IPv6 address"
+    elif not bracketed and not _is_name(host):
+        problem = "its host is no name"
     elif not (port.isascii() and port.isdigit()):
         problem = "its port is not a number"
     elif len(port) > 5 or int(port) >= 2**16:
@@ -102,6 +103,15 @@ def read_address(text: str, where: str = "--listen") -> Address:
         like = "127.0.0.1:9922, [::1]:9922 or unix:/run/workq.sock"
         raise SettingError(where, f"{text[:100]!r} is not like {like}: {problem}")
     return TcpAddress(host[1:-1] if bracketed else host, int(port))
+
+
+def _is_name(text: str) -> bool:
+    """Whether a host can be looked up: with others that ends in an error not of the system."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:
@@ -122,7 +132,7 @@ def _read_unix(text: str, where: str) -> UnixAddress:
             like = "?mode=0660, three or four octal digits"
             raise SettingError(where, f"{text[:200]!r}: what follows the path is not like {like}")
         mode = int(value, 8)
-    if not path or "\0" in path:
+    if not Path(path).name or "\0" in path:
         raise SettingError(where, f"{text[:200]!r} names no path")
     return UnixAddress(path, mode)
 
@@ -241,26 +251,54 @@ def _keep_alive(bound: socket.socket) -> None:
 
 
 def _bound_unix(address: UnixAddress) -> socket.socket:
-    """A socket that listens, and then got its name: whoever finds the name finds it in use.
-
-    Two servers that start at once would take each other's for a dead one's otherwise.
-    """
+    """A socket that listens, and then got its name: whoever finds the name finds it in use."""
     path = Path(address.path)
-    _probe(address, path)  # which is also how a path that is too long, or no socket, is found out
-    hidden = path.with_name(f".{secrets.token_hex(4)}")
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _bind_hidden(bound, address, hidden)
+    with _alone(address, path):
+        _probe(address, path)
+        hidden = path.with_name(f".{secrets.token_hex(4)}")
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            hidden.chmod(address.mode)
-            bound.listen(BACKLOG_CONNECTIONS_MAX)
-            _name(address, hidden, path)
-        finally:
-            hidden.unlink(missing_ok=True)
-    except (OSError, ListenError):
-        bound.close()
-        raise
+            _bind_hidden(bound, address, hidden)
+            try:
+                hidden.chmod(address.mode)
+                bound.listen(BACKLOG_CONNECTIONS_MAX)
+                hidden.rename(path)
+            finally:
+                hidden.unlink(missing_ok=True)
+        except (OSError, ListenError):
+            bound.close()
+            raise
     return bound
+
+
+@contextmanager
+def _alone(address: UnixAddress, path: Path) -> Iterator[None]:
+    """Let no other server look for a dead socket here meanwhile, or put its own there.
+
+    Two that start at once would both find the same dead one, and the second would take the place
+    of the first. Who finds the lock taken need not wait: the other will listen, or fail at what
+    this one would fail at as well.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if not _locked(lock, descriptor):
+            raise ListenError(str(address), "another server is about to listen there")
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(lock: Path, descriptor: int) -> bool:
+    """Whether the lock is ours now, and not one that another server has just been done with."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(lock.lstat(), os.fstat(descriptor))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _bind_hidden(bound: socket.socket, address: UnixAddress, hidden: Path) -> None:
@@ -276,48 +314,11 @@ def _bind_hidden(bound: socket.socket, address: UnixAddress, hidden: Path) -> No
         os.umask(mask)
 
 
-def _name(address: UnixAddress, hidden: Path, path: Path) -> None:
-    """Give a socket that listens its name, unless another that listens has it."""
-    for _ in range(SOCKET_TRIES_MAX):
-        try:
-            path.hardlink_to(hidden)  # which never takes the place of a file
-        except FileExistsError:
-            _make_way(address, path)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            _make_way(address, path)
-            hidden.rename(path)
-            return
-        else:
-            return
-    raise ListenError(str(address), "others make its socket file again and again")
-
-
-def _make_way(address: UnixAddress, path: Path) -> None:
-    """Remove the file of a server that is gone; refuse to take a living one's place."""
-    if not _probe(address, path):
-        return
-    # Another server may put its own there just now, so that the one which is removed must be the
-    # one which is dead: what was taken away is looked at once more.
-    aside = path.with_name(f".{secrets.token_hex(4)}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    try:
-        _probe(address, aside)
-    except ListenError:
-        aside.rename(path)
-        raise
-    aside.unlink()
-
-
-def _probe(address: UnixAddress, path: Path) -> bool:
-    """Whether there is a socket file that no server listens at any more.
+def _probe(address: UnixAddress, path: Path) -> None:
+    """See that at a path there is nothing, or a socket at which no server listens any more.
 
     Raises:
-        ListenError: one does, or it cannot be known.
+        ListenError: one does, it cannot be known, or there is another kind of file.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_MS / 1000)
@@ -329,12 +330,12 @@ def _probe(address: UnixAddress, path: Path) -> bool:
             try:
                 mode = path.lstat().st_mode
             except FileNotFoundError:
-                return False
+                return
             if not stat.S_ISSOCK(mode):
                 problem = "there is a file of that name that is no socket"
                 raise ListenError(str(address), problem) from error
             if isinstance(error, ConnectionRefusedError):
-                return True
+                return
             problem = f"its socket file is in the way: {error.strerror or error}"
             raise ListenError(str(address), problem) from error
     raise ListenError(str(address), "another server listens there")

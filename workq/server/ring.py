@@ -18,11 +18,12 @@ from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
 from workq.limits import LAST_TURNS_MAX, LONG_TURN_MS, Bounds
 from workq.server.connection import Connection
+from workq.server.gathering import Gathering
 from workq.server.process import collect_young, descriptors_left, resident_bytes
 from workq.server.storage import Storage
 from workq.server.untaken import Untaken
 from workq.server.watch import Watch
-from workq.server.writer import Writer
+from workq.server.writer import ALWAYS, Writer
 
 #: How often the wall clock and the process's memory are looked at.
 SAMPLE_MS = 1000
@@ -51,6 +52,7 @@ class Ring:
         self.broker = Broker(storage.engine, COMMANDS, bounds)
         self.in_turn = False
         self._policy = storage.policy
+        self._gathering: Gathering | None = None
         self.writer = Writer(self.broker, storage.policy, wake=self._woken, fail=self.fail)
         self.log = self.writer.log = storage.open(self.writer, self.clock.now_ms())
         self.connections: dict[Connection, None] = {}
@@ -61,6 +63,10 @@ class Ring:
         self.failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.awake = False
+        if self._policy.name == ALWAYS:
+            self._gathering = Gathering(
+                self.writer, self._loop.call_soon, lambda: self.awake, self.clock.now_ns
+            )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
         self._begun_ms = self.clock.now_ms()
@@ -94,6 +100,8 @@ class Ring:
         """The log has come on: what waited for it may leave, in this turn or in one of its own."""
         if not self.in_turn:
             self.wake()
+        if self._gathering is not None:
+            self._gathering.go_on()
 
     def drain(self) -> None:
         """Begin to shut down; see `Broker.drain`."""
@@ -130,8 +138,8 @@ class Ring:
             self.in_turn = False
 
     def fail(self, error: Exception) -> None:
-        """End the server: what it would answer could not be trusted."""
-        self.failure = error
+        """End the server: what it would answer could not be trusted. The first reason counts."""
+        self.failure = self.failure or error
         self.failed.set()
 
     def _have_turn(self) -> None:
@@ -142,6 +150,8 @@ class Ring:
         commit = broker.turn(now_ms, self.clock.offset_ms)
         if commit:
             self.writer.append(commit, now_ms)
+            if self._gathering is not None:
+                self._gathering.begin()
         sends = broker.release()
         for session, data, ending in sends:
             transport = session.peer.transport

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workq.broker.session import CLOSE
-from workq.errors import LogError
+from workq.errors import ListenError, LogError
 from workq.limits import BACKLOG_CONNECTIONS_MAX, LINGER_MS, OWN_DESCRIPTORS, SWITCH_US, Bounds
 from workq.server import logs
 from workq.server.listen import Address, SocketFile, TcpAddress, UnixAddress, bind
@@ -110,10 +110,8 @@ async def serve(
     sys.setswitchinterval(SWITCH_US / 1_000_000)
     ring = Ring(bounds(settings, raise_descriptor_limit()), storage)
     signals = _Signals()
-    listeners = [await _listen(ring, address, settings.insecure) for address in addresses]
-    # The open sockets keep the numbers of their files from being given to others.
-    files = [SocketFile(address) for address in addresses if isinstance(address, UnixAddress)]
-    for told in (place for _, places in listeners for place in places):
+    listeners = await _listen_on_all(ring, addresses, settings.insecure)
+    for told in (place for one in listeners for place in one.places):
         _log.info(f"Listening on {told}")  # other programs wait for this very line
     notifier.ready()
     watchdog = asyncio.create_task(_watch(notifier))
@@ -127,11 +125,8 @@ async def serve(
             timeout_ms=settings.shutdown_timeout_ms,
             hint="a second signal ends it at once",
         )
-    for file in files:
-        file.remove()
-    for servers, _ in listeners:
-        for server in servers:
-            server.close()
+    for listener in listeners:
+        listener.close()
     if not ring.failed.is_set():
         await _drain(ring, signals, settings.shutdown_timeout_ms)
     if isinstance(ring.failure, LogError):
@@ -158,7 +153,9 @@ async def _close_log(ring: Ring, storage: Storage, signals: _Signals) -> None:
         return
     closing = asyncio.create_task(_close(ring, storage))
     await _first_of(None, signals.second, ring.failed, done=closing)
-    if not closing.done():
+    if closing.done():
+        closing.result()  # a mistake of ours must not pass for a stop in order
+    else:
         closing.cancel()
         storage.kill()
 
@@ -203,26 +200,65 @@ class _Signals:
         (self.second if self.first.is_set() else self.first).set()
 
 
+class _Listener:
+    """What listens on one address.
+
+    Args:
+        address: the address.
+
+    Attributes:
+        servers: one for each of the addresses its name stands for.
+        places: how these are told; with the port, where any would do.
+        file: of a Unix socket. The open socket keeps its number from being given to another.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.servers: list[asyncio.Server] = []
+        self.places: list[str] = []
+        self.file = SocketFile(address) if isinstance(address, UnixAddress) else None
+
+    def close(self) -> None:
+        """Take no more clients, and leave no file behind."""
+        if self.file is not None:
+            self.file.remove()
+        for server in self.servers:
+            server.close()
+
+
+async def _listen_on_all(
+    ring: Ring, addresses: Sequence[Address], insecure: bool
+) -> list[_Listener]:
+    """Listen on all addresses, or, if one cannot be listened on, on none."""
+    listeners: list[_Listener] = []
+    try:
+        for address in addresses:
+            sockets = bind(address, insecure=insecure)
+            listeners.append(_Listener(address))
+            await _listen(ring, listeners[-1], address, sockets)
+    except ListenError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
 async def _listen(
-    ring: Ring, address: Address, insecure: bool
-) -> tuple[list[asyncio.Server], list[str]]:
+    ring: Ring, listener: _Listener, address: Address, sockets: list[socket.socket]
+) -> None:
     loop = asyncio.get_running_loop()
-    servers: list[asyncio.Server] = []
-    places: list[str] = []
-    for bound in bind(address, insecure=insecure):
+    for bound in sockets:
         if bound.family == socket.AF_UNIX:
             server = await loop.create_unix_server(
                 ring.connection, sock=bound, backlog=BACKLOG_CONNECTIONS_MAX
             )
-            places.append(str(address))
+            listener.places.append(str(address))
         else:
             server = await loop.create_server(
                 ring.connection, sock=bound, backlog=BACKLOG_CONNECTIONS_MAX
             )
             host, port = bound.getsockname()[:2]
-            places.append(str(TcpAddress(host, port)))
-        servers.append(server)
-    return servers, places
+            listener.places.append(str(TcpAddress(host, port)))
+        listener.servers.append(server)
 
 
 async def _watch(notifier: Notifier) -> None:

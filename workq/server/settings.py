@@ -17,7 +17,7 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -249,13 +249,13 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     mistakes = _Mistakes()
     layers = [{one.name: _Given(one.name, [one.default], "default") for one in SETTINGS}]
     flags = _from_flags(arguments)
-    asked = any(_value(_BY_NAME[name], flags[name]) for name in ("help", "version") & flags.keys())
+    asked = bool(_early("help", flags) or _early("version", flags))
     if not asked:
         variables = _from_environment(environ, mistakes)
-        config = flags.get("config") or variables.get("config")
-        if config is not None and (path := _value(_BY_NAME["config"], config)):
+        giving = flags if "config" in flags else variables
+        if path := _early("config", giving):
             with mistakes.noted():
-                layers.append(_from_file(config.where, str(path), mistakes))
+                layers.append(_from_file(giving["config"].where, str(path), mistakes))
         layers.append(variables)
     layers.append(flags)
     values: dict[str, Any] = {}
@@ -435,6 +435,14 @@ def markdown_table() -> str:
         cells = (f"`{one.name}`", values, f"`{_default(one)}`", places, one.help)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _early(name: str, layer: Mapping[str, _Given]) -> Scalar | tuple[Scalar, ...]:
+    """A value that decides what else is read; nothing if it is not given, or cannot be used: that
+    is told with all the others."""
+    with suppress(SettingError):
+        return _value(_BY_NAME[name], layer[name]) if name in layer else ""
+    return ""
 
 
 def _default(setting: Setting) -> str:

@@ -75,6 +75,13 @@ class Writer:
         self._wake = wake
         self._fail = fail
         self._always = policy.name == ALWAYS
+        self._syncing_to = 0
+        self._synced = 0
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a sync that was asked for is on its way."""
+        return self._synced < self._syncing_to
 
     def append(self, commit: Sequence[Transition], now_ms: int) -> None:
         """Hand the commit of a turn to the log.
@@ -89,8 +96,11 @@ class Writer:
             return
         for records, body in bodies(commit):
             self._broker.appended(log.append(COMMIT, now_ms, records, body), len(body))
-        if self._always:
-            log.sync()
+
+    def sync(self) -> None:
+        """Have everything that was appended synced; under `always` somebody has to ask for it."""
+        self._syncing_to = self.log.position
+        self.log.sync()
 
     # --- what the log tells -----------------------------------------------------------------
 
@@ -102,6 +112,7 @@ class Writer:
 
     def synced(self, position: int) -> None:
         """The disk has it."""
+        self._synced = position
         if self._always:
             self._broker.safe(position)
             self._wake()
