@@ -274,6 +274,17 @@ def test_options_are_as_short_as_they_can_be():
     assert repr(Options(1, 2, 0, 0, 0, 7)).endswith("max_fails=0, retry_delay_ms=7)")
 
 
+def test_a_job_without_a_time_is_no_delayed_one_to_a_log():
+    """What was never written is refused: a schedule without its time, a delay with one."""
+    engine = running()
+    added(engine, 1, delay_ms=5)
+    (delayed,) = engine.commit
+    replayed([delayed])
+    for wrong in ((transitions.ADDED, *delayed[1:]), (*delayed[:8], delayed[5], delayed[9])):
+        with pytest.raises(Exception, match="has no time, or one too many"):
+            replayed([wrong])
+
+
 def test_a_held_job_cannot_be_leased_by_a_log():
     """Such a record was never written; and one that restores an impossible hold neither."""
     engine = running()

@@ -128,6 +128,9 @@ class State:
             restores = kind == transitions.RESTORED
             if restores and not _is_whole(transition):
                 raise _unfit(transition, "fits no state")
+            timed = transition[8] is not None or transition[5] == transition[4]
+            if timed == (kind == transitions.DELAYED) and not restores:
+                raise _unfit(transition, "has no time, or one too many")
             # Those of a snapshot come in their order too, though how far they go is known before.
             if transition[1] <= (self.applied_seq if restores else self.seq):
                 raise TransitionError(f"{reprlib.repr(transition)} goes back")
