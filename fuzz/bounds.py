@@ -30,6 +30,7 @@ _TURN: Final = {
     "IDLE_NAMES_MAX": 2,
 }
 _BYTES: Final = {
+    "TAGGED_WAITS_MAX": 3,
     "INPUT_BYTES_PAUSE": 256,
     "INPUT_BYTES_MAX": 1024,
     "UNSENT_BYTES_MAX": 500,

@@ -40,6 +40,19 @@ _FLAGS = (
     b" -max-attempts=2", b" -max-fails=2", b" -max-fails=3", b" -max-attempts=1 -max-fails=2",
     b" -x=1", b" -priority=",
 )  # fmt: skip
+
+#: Bytes from here on ask for commands, or flags, that came later, by the second list.
+LATER: Final = 0xE0
+_LATER_KINDS = (
+    "hello", "complete", "fail", "touch", "release", "add", "schedule",
+    "lease", "result", "inspect job", "tagged",
+)  # fmt: skip
+_LATER_FLAGS = (
+    b" -max-fails=9 -retry-delay=20", b" -max-fails=9 -retry-delay=5 -backoff=3 -retry-max=100",
+    b" -retry-delay=1000 -max-attempts=3", b" -max-fails=9 -retry-delay=31536000000 -backoff=100",
+)  # fmt: skip
+_COUNTS = (b"2", b"1", b"3", b"100", b"0")
+_DELAYS = (b"", b" -delay=0", b" -delay=1", b" -delay=25", b" -delay=1500", b" -delay=31536000000")
 SMALL_MS: Final = (1, 2, 5, 19, 20, 25, 100, 999)
 LARGE_MS: Final = (1000, 1024, 1500, 60_000, 2**20, DAY_MS, 2**30, 2**32, 2**40)
 _LOOKS = (
@@ -83,6 +96,7 @@ class Program:
         self._source = source
         self._world = world
         self.over = False
+        self._tag = 1
         self._clients: list[Peer | None] = [None] * CLIENTS
         self._unsent = [b""] * CLIENTS  # what is left of a request that was sent in part
         self._index = 0
@@ -115,7 +129,7 @@ class Program:
             else:
                 world.shut(peer)
         world.rest()
-        requests = sum(len(peer.asked) - peer.answered for peer in world.peers)
+        requests = sum(len(peer.open) for peer in world.peers)
         for _ in range(requests + 2):
             world.hang_up()
             world.rest()
@@ -208,7 +222,10 @@ class Program:
     def _request(self) -> bytes:
         """A request as a client would write it, mostly."""
         source = self._source
-        kind = source.pick(_KINDS)
+        byte = source.byte()
+        if byte >= LATER:
+            return self._later_request(_LATER_KINDS[byte % len(_LATER_KINDS)])
+        kind = _KINDS[byte % len(_KINDS)]
         if kind == "look":
             text = source.pick(_LOOKS)
             return text % source.pick(IDS) if b"%b" in text else text
@@ -241,6 +258,43 @@ class Program:
         end = b"\n" if byte >= 0xF8 else b"\r\n"
         block = (b"x\r\n"[: size % 4] + b"y" * size)[:size]
         return b" %d%b%b%b%b" % (size, flags, end, block, end)
+
+    def _later_request(self, kind: str) -> bytes:
+        """A request that there was not from the beginning."""
+        if kind == "hello":
+            return b"hello 2\r\n"
+        if kind == "tagged":
+            byte = self._source.byte()
+            line, end, block = self._request().partition(b"\n")
+            self._tag += 1
+            tag = b" -tag=%d\r" % (self._tag if byte else 1)
+            return line.removesuffix(b"\r") + tag + end + block
+        source = self._source
+        if kind == "lease":
+            line = b"lease %b %b -count=%b\r\n"
+            return line % (source.pick(_NAMES), source.pick(_WAITS), source.pick(_COUNTS))
+        head = b"%b %b" % (kind.encode(), source.pick(IDS))
+        if kind in ("result", "inspect job"):
+            head += b" %b %b" % (source.pick(IDS), source.pick(IDS))
+            return head + (b" 0\r\n" if kind == "result" else b"\r\n")
+        if kind in ("add", "schedule"):
+            head += b" %b %b %b" % (source.pick(_NAMES), source.pick(_TTR), source.pick(_TTL))
+            more = source.pick(_DELAYS) if kind == "add" else b""
+            head += b"" if kind == "add" else b" " + self._time()
+            return head + self._block(source.pick(_LATER_FLAGS) + more)
+        if kind == "release":
+            return head + self._lease() + b"\r\n"
+        if kind == "touch":
+            ttr = source.pick((b"", b" -ttr=1", b" -ttr=30", b" -ttr=86400000"))
+            return head + ttr + self._lease() + b"\r\n"
+        more = source.pick((*_DELAYS, b" -final=1", b" -final=1 -delay=5"))
+        return head + self._block(self._lease() + (more if kind == "fail" else b""))
+
+    def _lease(self) -> bytes:
+        """A flag that names a lease, one of the last that were given; or none."""
+        byte = self._source.byte()
+        tokens = list(self._world.engine.leases)[-8:]
+        return b" -lease=%d" % tokens[-1 - byte % len(tokens)] if tokens and byte % 4 else b""
 
     def _time(self) -> bytes:
         """A time, mostly near the wall clock's."""

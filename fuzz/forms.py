@@ -28,8 +28,10 @@ ERRORS: Final[dict[str, frozenset[bytes]]] = {
     "schedule": frozenset((replies.DUPLICATE_JOB, replies.INVALID_TIME)) | _FULL,
     "run": frozenset((replies.DUPLICATE_JOB,)) | _NOT_FOUND | _CUT_SHORT,
     "lease": _CUT_SHORT,
-    "complete": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND | _FULL,
-    "fail": frozenset((replies.DUPLICATE_RESULT,)) | _NOT_FOUND | _FULL,
+    "complete": frozenset((replies.DUPLICATE_RESULT, replies.LEASE_LOST)) | _NOT_FOUND | _FULL,
+    "fail": frozenset((replies.DUPLICATE_RESULT, replies.LEASE_LOST)) | _NOT_FOUND | _FULL,
+    "touch": frozenset((replies.LEASE_LOST,)) | _NOT_FOUND,
+    "release": frozenset((replies.LEASE_LOST,)) | _NOT_FOUND,
     "result": _NOT_FOUND | _CUT_SHORT,
     "delete": _NOT_FOUND,
     "inspect job": _NOT_FOUND,
@@ -38,7 +40,9 @@ ERRORS: Final[dict[str, frozenset[bytes]]] = {
     "inspect queue": _NOT_FOUND,
     "help": _NOT_FOUND,
 }
-PLAIN: Final = frozenset(("add", "schedule", "complete", "fail", "delete", "ping", "quit"))
+PLAIN: Final = frozenset(
+    ("add", "schedule", "complete", "fail", "touch", "release", "delete", "ping", "quit")
+)
 
 #: The commands that wait.
 WAITING: Final = frozenset(("lease", "run", "result"))
@@ -47,9 +51,13 @@ JOB_KEYS: Final = [
     b"max-fails", b"fails", b"priority", b"state", b"created",
 ]  # fmt: skip
 
+_RETRY_KEYS = [b"timeouts", b"retry-delay", b"backoff", b"retry-max"]
+#: What may follow, of which version 1 has nothing.
+LATER_KEYS: Final[list[list[bytes]]] = [[], _RETRY_KEYS, [*_RETRY_KEYS, b"held-until"]]
+
 _ID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_FINISHED = re.compile(rb"\+OK 1\r\n(%b) ([01]) (\d+)\r\n" % _ID)
-_LEASED = re.compile(rb"\+OK 1\r\n(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)\r\n" % _ID)
+_FINISHED = re.compile(rb"(%b) ([01]) (\d+)\r\n" % _ID)
+_LEASED = re.compile(rb"(%b) ([A-Za-z0-9_.-]+) (\d+) (\d+)((?: [a-z]+=\d+)*)\r\n" % _ID)
 _COUNT = re.compile(rb"\+OK (\d+)\r\n")
 _LINE = re.compile(rb"([^ \r\n]+) ([^\r\n]*)\r\n")
 
@@ -73,15 +81,13 @@ def check_reply(name: str, arguments: Any, reply: bytes) -> None:
     elif name in PLAIN:
         assert reply == replies.OK
     elif name == "lease":
-        match = _LEASED.match(reply)
-        assert match
-        assert match[2] in arguments[0].names
-        _check_block(reply, match.end(), int(match[4]))
+        found = _blocks(_LEASED, 4, reply)
+        assert 1 <= len(found) <= arguments[0].jobs_max
+        assert all(head[2] in arguments[0].names for head, _ in found)
     elif name in WAITING:
-        match = _FINISHED.match(reply)
-        assert match
-        assert match[1] == arguments[0]
-        _check_block(reply, match.end(), int(match[3]))
+        others = arguments[1][1:] if name == "result" else ()
+        results = [head[1] for head, _ in _blocks(_FINISHED, 3, reply)]
+        assert results == [arguments[0]] or (others and {*results} <= {arguments[0], *others})
     elif name == "help":
         match = _COUNT.match(reply)
         assert match
@@ -90,15 +96,48 @@ def check_reply(name: str, arguments: Any, reply: bytes) -> None:
         _check_entries(name, arguments, entries(reply))
 
 
-def finished(reply: bytes) -> tuple[bytes, int, bytes] | None:
-    """Of a reply that tells a result: the id, whether it is a success, and the result."""
-    match = _FINISHED.match(reply)
-    return None if match is None else (match[1], int(match[2]), reply[match.end() : -2])
+def untagged(reply: bytes) -> tuple[int | None, bytes]:
+    """A reply's tag, None for none, and what is behind it."""
+    match = re.match(rb"=(\d+) ", reply)
+    return (int(match[1]), reply[match.end() :]) if match else (None, reply)
 
 
-def is_lease(reply: bytes) -> bool:
-    """Whether a reply hands a job out."""
-    return _LEASED.match(reply) is not None
+def wait_ms(name: str, arguments: Any) -> int:
+    """How long a request may wait."""
+    if name == "lease":
+        return int(arguments[0].wait_ms)
+    return int(arguments[1][0 if name == "result" else -1])
+
+
+def finished(reply: bytes) -> list[tuple[bytes, int, bytes]]:
+    """Of a reply that tells results: of each the id, whether it is a success, and the result."""
+    return [(head[1], int(head[2]), block) for head, block in _blocks(_FINISHED, 3, reply)]
+
+
+def lease_entries(reply: bytes) -> list[bytes]:
+    """The entries of a reply that hands jobs out; none of another reply."""
+    return [head[0] + block + b"\r\n" for head, block in _blocks(_LEASED, 4, reply)]
+
+
+def _blocks(
+    head: re.Pattern[bytes], size: int, reply: bytes
+) -> list[tuple[re.Match[bytes], bytes]]:
+    """The entries of a reply that have a head and a block, whose size is one of its groups; none
+    if the first is no such entry."""
+    count = _COUNT.match(reply)
+    if count is None or not head.match(reply, count.end()):
+        return []
+    at = count.end()
+    found = []
+    for _ in range(int(count[1])):
+        match = head.match(reply, at)
+        assert match
+        end = match.end() + int(match[size])
+        assert reply[end : end + 2] == b"\r\n"
+        found.append((match, reply[match.end() : end]))
+        at = end + 2
+    assert at == len(reply)
+    return found
 
 
 def entries(reply: bytes) -> list[Entry]:
@@ -132,19 +171,18 @@ def entries(reply: bytes) -> list[Entry]:
     return found
 
 
-def _check_block(reply: bytes, at: int, size: int) -> None:
-    assert len(reply) == at + size + 2
-    assert reply.endswith(b"\r\n")
-
-
 def _check_entries(name: str, arguments: Any, found: list[Entry]) -> None:
     if name == "inspect job":
-        assert [head for head, _, _ in found] == [arguments[0]]
+        heads = [head for head, _, _ in found]
+        assert heads == [arguments[0]] or (
+            arguments[1] and {*heads} <= {arguments[0], *arguments[1]}
+        )
     if name in ("inspect jobs", "inspect scheduled-jobs"):
         assert all(values[b"name"] == arguments[0] for _, _, values in found)
     if name in ("inspect job", "inspect jobs", "inspect scheduled-jobs"):
         for _, keys, _ in found:
-            assert keys in (JOB_KEYS, [*JOB_KEYS, b"time"])
+            assert keys[:12] == JOB_KEYS
+            assert keys[12:] in [time + more for time in ([], [b"time"]) for more in LATER_KEYS]
     if name in ("inspect jobs", "inspect scheduled-jobs", "inspect queues"):
         assert len(found) <= arguments[-1]
     if name in ("inspect queue", "inspect queues"):
@@ -156,5 +194,7 @@ def _check_entries(name: str, arguments: Any, found: list[Entry]) -> None:
         assert heads == sorted(set(heads))
     if name == "inspect server":
         assert found[0][1] == [b"active-clients", b"evicted-jobs", b"started"]
-    if name in ("stats", "inspect server"):
+    if name == "hello":
+        assert found[0][1][:2] == [b"version", b"protocol"]
+    if name in ("stats", "inspect server", "hello"):
         assert [head for head, _, _ in found] == [name.removeprefix("inspect ").encode()]

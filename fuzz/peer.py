@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fuzz import reference
 from fuzz.reference import Item
@@ -38,11 +38,13 @@ class Peer:
         shadow: reads what the session reads, in general, to know what was asked.
         received: what the broker was given.
         asked: the requests, as far as they were read by the broker or not.
-        answered: how many of them have their reply.
+        tags: what each of them carries; None for no tag.
+        open: those that have no reply yet, by their places in `asked`.
         looked_at: how many requests, and how many bytes, had come when all was at rest.
         seen_bytes: how many bytes had come by the last turn.
-        asked_ms, answered_ms: when each request had come; when the last reply was made.
-        waiting: the request that waits, and since which turn; None if there is none.
+        asked_ms, answered_ms: when each request had come; when the last reply was made that has
+            its place among others.
+        waiting: what waits in line, and since which turn.
         chunks: what was said and has not left.
         delivered, told: the tokens of leases in replies that have left; in all replies.
         sent: what the client has sent and the ring has not read yet.
@@ -50,6 +52,7 @@ class Peer:
         shut: whether the client sends no more; `heard_shut` whether the broker knows.
         paused: whether the ring does not read.
         ending: how the broker has ended it.
+        version: what it spoke when it was last told something.
     """
 
     def __init__(self, session: Session, shadow: Reader[Command]) -> None:
@@ -58,12 +61,13 @@ class Peer:
         self.shadow = shadow
         self.received = bytearray()
         self.asked: list[Item] = []
-        self.answered = 0
+        self.tags: list[int | None] = []
+        self.open: dict[int, None] = {}
         self.looked_at = 0, 0
         self.seen_bytes = 0
         self.asked_ms: list[int] = []
         self.answered_ms = 0
-        self.waiting: tuple[Waiter, int] | None = None
+        self.waiting: dict[Waiter, int] = {}
         self.chunks: deque[Chunk] = deque()
         self.delivered: set[int] = set()
         self.told: set[int] = set()
@@ -73,6 +77,7 @@ class Peer:
         self.heard_shut = False
         self.paused = False
         self.ending = STAY
+        self.version = 1
 
     def note_received(self, piece: bytes, now_ms: int) -> None:
         """Find out what is asked with a piece."""
@@ -80,11 +85,24 @@ class Peer:
         self.shadow.feed(piece)
         while (item := self.shadow.next()) is not None:
             command, arguments = item
+            tag, self.shadow.tag = self.shadow.tag, None
             if command is not None:
-                self.asked.append((command.name, arguments))
+                self._note(command.name, arguments, tag, now_ms)
+                if command.name == "hello":
+                    self.shadow.tagging = True
             elif arguments:
-                self.asked.append(("", arguments))
-        self.asked_ms += [now_ms] * (len(self.asked) - len(self.asked_ms))
+                self._note("", arguments, tag, now_ms)
+
+    def _note(self, name: str, arguments: Any, tag: int | None, now_ms: int) -> None:
+        self.open[len(self.asked)] = None
+        self.asked.append((name, arguments))
+        self.tags.append(tag)
+        self.asked_ms.append(now_ms)
+
+    @property
+    def next(self) -> int | None:
+        """The place of the first request without a tag that has no reply."""
+        return next((place for place in self.open if self.tags[place] is None), None)
 
     def between_requests(self, bounds: Bounds) -> bool:
         """Whether what has come ends with the end of a request, and did at the last turn and when
@@ -102,22 +120,29 @@ class Peer:
         if not self.shadow.ended:
             cut_off = self.shadow.finish()
             if cut_off:
-                self.asked.append(("", cut_off))
-                self.asked_ms.append(now_ms)
+                self._note("", cut_off, None, now_ms)
 
 
 def is_over(peer: Peer) -> bool:
     """Whether a client is gone and nothing of it is left in the broker."""
     session = peer.session
-    return session.lost and session.waiter is None and session.ending != STAY
+    return session.lost and not session.waiters and session.ending != STAY
 
 
 def awaited(session: Session) -> tuple[bytes, ...]:
     """The names of the jobs that a session waits for and may be handed."""
-    waiter = session.waiter
-    if waiter is None or not isinstance(waiter.wait, JobWait) or not in_line(waiter):
-        return ()
-    return waiter.wait.names
+    return tuple(name for waiter in session.waiters for name in names_of(waiter))
+
+
+def names_of(waiter: Waiter) -> tuple[bytes, ...]:
+    """The names of the jobs that a waiter may be handed."""
+    wait = waiter.wait
+    return wait.names if isinstance(wait, JobWait) and in_line(waiter) else ()
+
+
+def wanted(waiter: Waiter) -> tuple[bytes, ...]:
+    """The names of the jobs that somebody waits, or waited, for."""
+    return waiter.wait.names if isinstance(waiter.wait, JobWait) else ()
 
 
 def in_line(waiter: Waiter) -> bool:

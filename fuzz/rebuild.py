@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from workq.engine import dump
-from workq.engine.job import SCHEDULED, STATES, Job
+from workq.engine.calendar import NEVER
+from workq.engine.job import READY, SCHEDULED, STATES, Job
 from workq.engine.queue import Order
 from workq.engine.state import State
 
@@ -30,8 +31,25 @@ def check_derived(state: State, *, foreground: bool = True) -> None:
         _check_order(queue.ready, lists["ready"])
         _check_order(queue.scheduled, lists["scheduled"])
     for job in jobs:
-        assert (job.schedule is not None) == (job.state == SCHEDULED)
+        assert job.hold is not None or job.state != SCHEDULED
+        assert job.hold is None or job.state in (SCHEDULED, READY)
         assert job.finished == (job.result is not None) == (job.state in ("completed", "failed"))
+
+
+def soonest_of_jobs(state: State, offset_ms: int) -> int:
+    """When the next thing happens to a job by itself, `NEVER` for never.
+
+    Args:
+        state: the state.
+        offset_ms: what the wall clock is ahead.
+    """
+    soonest_ms = NEVER
+    for job in state.jobs.values():
+        times = [job.at_ms, None if job.lease is None else job.lease.at_ms, job.hold_until_ms]
+        if job.state == SCHEDULED and job.time_ms is not None:
+            times.append(job.time_ms - offset_ms)
+        soonest_ms = min([soonest_ms, *(one for one in times if one is not None)])
+    return soonest_ms
 
 
 def _derived(jobs: list[Job]) -> dict[str, Any]:
@@ -43,7 +61,14 @@ def _derived(jobs: list[Job]) -> dict[str, Any]:
         },
         "expiries": sorted((job.at_ms, job.id) for job in jobs if job.at_ms is not None),
         "deadlines": sorted((job.lease.at_ms, job.id) for job in jobs if job.lease is not None),
-        "schedules": sorted((job.time_ms, job.id) for job in jobs if job.state == SCHEDULED),
+        "holds": sorted(
+            (job.hold_until_ms, job.id) for job in jobs if job.hold_until_ms is not None
+        ),
+        "schedules": sorted(
+            (job.time_ms, job.id)
+            for job in jobs
+            if job.state == SCHEDULED and job.hold_until_ms is None
+        ),
         "counts": {state: sum(job.state == state for job in jobs) for state in STATES},
         "held_bytes": sum(len(job.payload) + len(job.result or b"") for job in jobs),
     }
@@ -51,10 +76,12 @@ def _derived(jobs: list[Job]) -> dict[str, Any]:
 
 def _queue(jobs: list[Job]) -> dict[str, Any]:
     order = sorted(jobs, key=lambda job: (-job.options.priority, job.due_ms, job.seq))
-    lists: dict[str, Any] = {
-        state: [job.id for job in order if job.state == state] for state in STATES[:2]
+    waiting = [job for job in order if job.state in (SCHEDULED, READY)]
+    return {
+        "ready": [job.id for job in waiting if job.hold is None],
+        "scheduled": [job.id for job in waiting if job.hold is not None],
+        "size": len(jobs),
     }
-    return {**lists, "size": len(jobs)}
 
 
 def _check_order(order: Order[Job], ids: list[bytes]) -> None:

@@ -43,20 +43,24 @@ class Form(NamedTuple):
     flags: str = ""
     block: bytes | None = None
     least: int = -1  # positional words; -1: as many as fields
-    many: bool = False
+    many: int = 0  # how often the first may stand
 
 
 _PAYLOAD = replies.INVALID_PAYLOAD_SIZE
+_OPTIONS = "priority max-attempts max-fails retry-delay backoff retry-max"
+_YEAR_MS = 31_536_000_000
 FORMS: Final = {
-    "add": Form("id name ttr ttl", "priority max-attempts max-fails", _PAYLOAD),
-    "schedule": Form("id name ttr ttl time", "priority max-attempts max-fails", _PAYLOAD),
+    "add": Form("id name ttr ttl", f"{_OPTIONS} delay", _PAYLOAD),
+    "schedule": Form("id name ttr ttl time", _OPTIONS, _PAYLOAD),
     "run": Form("id name ttr wait-timeout", "priority", _PAYLOAD),
-    "lease": Form("name wait-timeout", many=True),
-    "complete": Form("id", block=_PAYLOAD),
-    "fail": Form("id", block=replies.INVALID_RESULT_SIZE),
-    "result": Form("id wait-timeout"),
+    "lease": Form("name wait-timeout", "count", many=limits.LEASE_NAMES_MAX),
+    "complete": Form("id", "lease", _PAYLOAD),
+    "touch": Form("id", "ttr lease"),
+    "release": Form("id", "lease"),
+    "fail": Form("id", "lease delay final", replies.INVALID_RESULT_SIZE),
+    "result": Form("id wait-timeout", many=limits.LISTED_MAX),
     "delete": Form("id"),
-    "inspect job": Form("id"),
+    "inspect job": Form("id", many=limits.LISTED_MAX),
     "inspect jobs": Form("name cursor-offset limit"),
     "inspect scheduled-jobs": Form("name cursor-offset limit"),
     "inspect queue": Form("name"),
@@ -64,6 +68,7 @@ FORMS: Final = {
     "inspect server": Form(),
     "stats": Form(),
     "ping": Form(),
+    "hello": Form("version", "name"),
     "help": Form("command object", least=0),
     "quit": Form(),
 }
@@ -76,6 +81,14 @@ NUMBERS: Final = {
     "priority": (-2_147_483_648, 2_147_483_647, replies.INVALID_PRIORITY),
     "max-attempts": (0, 255, replies.INVALID_MAX_ATTEMPTS),
     "max-fails": (0, 255, replies.INVALID_MAX_FAILS),
+    "version": (2, 2, replies.UNKNOWN_VERSION),
+    "delay": (0, _YEAR_MS, replies.INVALID_DELAY),
+    "retry-delay": (0, _YEAR_MS, replies.INVALID_RETRY_DELAY),
+    "retry-max": (0, _YEAR_MS, replies.INVALID_RETRY_MAX),
+    "backoff": (1, 100, replies.INVALID_BACKOFF),
+    "count": (1, 100, replies.INVALID_COUNT),
+    "final": (0, 1, replies.INVALID_FINAL),
+    "lease": (1, 2**64 - 1, replies.INVALID_LEASE),
 }
 FOREIGN: Final = frozenset(b"GET POST PUT HEAD PATCH OPTIONS DELETE CONNECT TRACE".split())
 FIRST_WORDS: Final = frozenset(name.partition(" ")[0].encode() for name in FORMS)
@@ -166,7 +179,7 @@ def _request(line: bytes, crlf: bool, stream: bytes, at: int, items: list[Item])
         return at
     form = FORMS[name]
     fields = form.fields.split()
-    most = limits.LEASE_NAMES_MAX + 1 if form.many else len(fields)
+    most = len(fields) + max(form.many - 1, 0)
     least = len(fields) if form.least < 0 else form.least
     has_block = form.block is not None
     if not least <= len(words) - has_block <= most:
@@ -251,19 +264,39 @@ def _arguments(
     """The values of a request's words and flags, in the form in which its command gets them."""
     fields = form.fields.split()
     if form.many:
-        fields = fields[:1] * (len(words) - 1) + fields[1:]
+        fields = fields[:1] * (len(words) - len(fields) + 1) + fields[1:]
     values = [_value(field, word) for field, word in zip(fields, words, strict=False)]
     options = {key.decode(): _value(key.decode(), value) for key, value in flags}
     priority = options.get("priority", 0)
-    more = (priority, options.get("max-attempts", 0), options.get("max-fails", 0))
+    more = [priority, options.get("max-attempts", 0), options.get("max-fails", 0)]
+    later = [options.get("retry-delay", 0), options.get("backoff", 1), options.get("retry-max", 0)]
+    while later and later[-1] == (0, 1, 0)[len(later) - 1]:
+        later.pop()
+    more += later
     if name == "add":
-        return values[0], (values[1], (values[2], values[3], *more))
+        delay_ms = options.get("delay", 0)
+        if delay_ms >= values[3]:
+            raise Refused(replies.INVALID_DELAY)
+        return values[0], (values[1], delay_ms, (values[2], values[3], *more))
     if name == "schedule":
         return values[0], (values[1], values[4], (values[2], values[3], *more))
     if name == "run":
         return values[0], (values[1], (values[2], 0, priority, 0, 0), values[3])
     if name == "lease":
-        return ((tuple(dict.fromkeys(values[:-1])), values[-1]),)
+        return ((tuple(dict.fromkeys(values[:-1])), values[-1], options.get("count", 1)),)
+    if name == "result":
+        if len(values) > 2 and values[-1]:
+            raise Refused(replies.INVALID_WAIT_TIMEOUT)
+        return values[0], (values[-1], *values[1:-1])
+    if name == "hello":
+        return values[0], options.get("name", b"")
+    lease = options.get("lease")
+    if name in ("complete", "release"):
+        return values[0], (lease,)
+    if name == "touch":
+        return values[0], (lease, options.get("ttr"))
+    if name == "fail":
+        return values[0], (lease, options.get("delay"), options.get("final") == 1)
     if fields[:1] == ["id"]:
         return values[0], tuple(values[1:])
     return tuple(values)

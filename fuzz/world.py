@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from fuzz.forms import UNASKED, WAITING, check_reply, finished, is_lease
-from fuzz.peer import Chunk, Peer, awaited, in_line, is_over
+from fuzz.forms import (
+    UNASKED,
+    WAITING,
+    check_reply,
+    finished,
+    lease_entries,
+    untagged,
+    wait_ms,
+)
+from fuzz.peer import Chunk, Peer, awaited, in_line, is_over, names_of, wanted
 from fuzz.reader import forgetful
-from fuzz.rebuild import check_derived
+from fuzz.rebuild import check_derived, soonest_of_jobs
 from fuzz.watched import Law, Watched
 from workq import limits
 from workq.broker.broker import Broker
 from workq.broker.session import STAY
 from workq.commands import COMMANDS
-from workq.commands.base import Facts
+from workq.commands.base import Facts, JobWait
 from workq.engine import dump
-from workq.engine.calendar import NEVER
 from workq.engine.state import State
 from workq.limits import Bounds
 from workq.wire import replies
@@ -34,7 +41,7 @@ END_MS: Final = 9_000_000_000_000
 TURNS_MAX: Final = 5000
 
 #: What is still served while the server shuts down.
-CLOSING: Final = {"complete", "fail", "result", "delete", ""}
+CLOSING: Final = {"hello", "complete", "fail", "touch", "release", "result", "delete", ""}
 
 DAY_MS: Final = 86_400_000
 
@@ -248,8 +255,12 @@ class World:
                 self._check_reply(peer, reply)
         leases = session.undelivered[len(session.undelivered) - session.leases_told :]
         tokens = [token for _, token in leases]
-        told = [reply for reply in said if is_lease(reply)]
-        assert told == [self.engine.leases[token] for token in tokens]
+        told = [entry for reply in said for entry in lease_entries(untagged(reply)[1])]
+        both = slice(peer.version - 1, session.version)  # it may have said hello in this turn
+        assert len(told) == len(tokens)
+        for reply, token in zip(told, tokens, strict=True):
+            assert reply in self.engine.leases[token][both]
+        peer.version = session.version
         assert not peer.told & set(tokens)
         peer.told |= set(tokens)
         chunk = Chunk(self._position, b"".join(said), session.ending, tokens)
@@ -258,31 +269,57 @@ class World:
         else:
             assert not said, "something is said after the end"
 
-    def _check_reply(self, peer: Peer, reply: bytes) -> None:
-        """Hold the next reply of a session against the request it answers."""
-        assert peer.answered < len(peer.asked), "more replies than requests"
-        name, arguments = peer.asked[peer.answered]
+    def _check_reply(self, peer: Peer, said: bytes) -> None:
+        """Hold a reply of a session against the request it answers: the next one without a tag, or
+        one with the same tag."""
+        tag, reply = untagged(said)
+        if tag is None:
+            place = peer.next
+            assert place is not None, "more replies than requests"
+            self._check_answer(peer, place, reply)
+            peer.answered_ms = self.now_ms
+        else:
+            place = self._place_of(peer, tag, reply)
+        del peer.open[place]
+
+    def _place_of(self, peer: Peer, tag: int, reply: bytes) -> int:
+        """The place of a request with a tag that a reply fits: there may be several of one tag."""
+        places = [place for place in peer.open if peer.tags[place] == tag]
+        assert places, "a reply with a tag that nobody asked for"
+        for place in places:
+            try:
+                self._check_answer(peer, place, reply)
+            except AssertionError:
+                if place == places[-1]:
+                    raise
+            else:
+                return place
+        raise AssertionError
+
+    def _check_answer(self, peer: Peer, place: int, reply: bytes) -> None:
+        name, arguments = peer.asked[place]
         if reply == replies.SHUTTING_DOWN:
             assert self.draining
             assert name not in CLOSING
+        elif reply == replies.TOO_MANY_WAITS:
+            assert name in WAITING
+            assert peer.tags[place] is not None
         else:
             check_reply(name, arguments, reply)
         if name in WAITING:
-            result = finished(reply)
-            if result:
+            for result in finished(reply):
                 assert result in self.engine.results or result in self._law.results
             if reply == replies.TIMEOUT and not peer.heard_shut and not self.draining:
-                wait_ms = arguments[0].wait_ms if name == "lease" else arguments[1][-1]
-                asked_ms = max(peer.asked_ms[peer.answered], peer.answered_ms)
-                assert self.now_ms >= asked_ms + wait_ms, "a wait has ended early"
-        peer.answered += 1
-        peer.answered_ms = self.now_ms
+                asked_ms = peer.asked_ms[place]
+                if peer.tags[place] is None:
+                    asked_ms = max(asked_ms, peer.answered_ms)
+                assert self.now_ms >= asked_ms + wait_ms(name, arguments), "a wait ended early"
 
     def _check_unasked(self, peer: Peer, reply: bytes) -> None:
         """Whether there is a reason for the last words to a client."""
         bounds = self.bounds
         if reply == replies.TOO_MANY_CONNECTIONS:
-            assert not peer.answered, "one too many is told so before anything else"
+            assert len(peer.open) == len(peer.asked), "one too many is told so before anything else"
             assert len(self.peers) > bounds.connections_max > 0, "there is room for this client"
         elif reply == replies.SHUTTING_DOWN:
             assert self.draining, "nobody shuts the server down"
@@ -293,12 +330,13 @@ class World:
             assert limit_ms, "there is no such limit"
             assert not peer.between_requests(bounds), "a client between two requests"
             came_ms = peer.asked_ms[: peer.looked_at[0]]  # what has come since may be too late
-            assert len(came_ms) <= peer.answered, "a request that came in time"
+            open_one = peer.next
+            assert open_one is None or open_one >= len(came_ms), "a request that came in time"
             silent_ms = self.now_ms - max(came_ms[-1:], default=0)
             assert silent_ms >= limit_ms, "a request that is young"
         elif reply == replies.IDLE_TIMEOUT:
             assert bounds.idle_timeout_ms, "there is no such limit"
-            assert len(peer.asked) <= peer.answered, "an idle client that asks"
+            assert not peer.open, "an idle client that asks"
             silent_ms = self.now_ms - max(peer.asked_ms[-1:], default=0)
             assert silent_ms >= bounds.idle_timeout_ms, "a client idle too short"
 
@@ -352,19 +390,21 @@ class World:
         self._turns += 1
         before = {id(peer): peer.waiting for peer in self.peers}
         for peer in self.peers:
-            waiter = peer.session.waiter
-            if waiter is None or not in_line(waiter):
-                peer.waiting = None
-            elif peer.waiting is None or peer.waiting[0] is not waiter:
-                peer.waiting = waiter, self._turns
+            peer.waiting = {
+                waiter: peer.waiting.get(waiter, self._turns)
+                for waiter in peer.session.waiters
+                if in_line(waiter)
+            }
         for peer in self.peers:
-            waited = before[id(peer)]
-            since = self._turns if waited is None else waited[1]
             for token in peer.told.intersection(tokens):
-                name = self.engine.leases[token].split(b" ", 3)[2]
+                name = self.engine.leases[token][0].split(b" ", 2)[1]
+                waited = before[id(peer)].items()
+                mine = [turn for one, turn in waited if name in wanted(one)]
+                since = min(mine, default=self._turns)
                 for other in self.peers:
-                    if other.waiting is not None and other.waiting[1] < since:
-                        assert name not in awaited(other.session), "somebody is overtaken"
+                    for waiter, turn in other.waiting.items():
+                        overtaken = turn < since and name in names_of(waiter)
+                        assert not overtaken, "somebody is overtaken"
 
     def _check_rest(self) -> None:
         """What holds when nothing is left to do at this instant."""
@@ -372,18 +412,11 @@ class World:
         assert not engine.behind
         if self._held_up():
             return
-        soonest_ms = NEVER
-        for job in engine.jobs.values():
-            if job.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.at_ms)
-            if job.lease is not None and job.lease.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.lease.at_ms)
-            if job.schedule is not None and job.schedule.at_ms is not None:
-                soonest_ms = min(soonest_ms, job.schedule.at_ms - self.offset_ms)
+        soonest_ms = soonest_of_jobs(engine, self.offset_ms)
         for peer in self.peers:
-            waiter = peer.session.waiter
-            if waiter is not None and not waiter.over and waiter.at_ms is not None:
-                soonest_ms = min(soonest_ms, waiter.at_ms)
+            for waiter in peer.session.waiters:
+                if not waiter.over and waiter.at_ms is not None:
+                    soonest_ms = min(soonest_ms, waiter.at_ms)
             self._check_peer_at_rest(peer)
         assert self.now_ms < self.broker.next_ms() <= soonest_ms, "something is overdue"
         standing = {job.lease.token for job in engine.jobs.values() if job.lease is not None}
@@ -400,27 +433,30 @@ class World:
         """Everything that was asked is answered, or there is a reason."""
         session = peer.session
         if session.lost:
-            assert session.ending != STAY or session.waiter is not None, "requests are left undone"
+            assert session.ending != STAY or session.waiters, "requests are left undone"
             assert not session.undelivered, "a lease that nobody got is kept"
             return
         held_up = session.stalled or session.ending != STAY
         assert session.asked is None or held_up, "a request is put off for ever"
         if self.draining and session.ending == STAY:
             served = any(job.lease is not None for job in session.serving)
-            busy = session.stalled or session.choked or session.waiter is not None or served
+            busy = session.stalled or session.choked or bool(session.waiters) or served
             busy = busy or session.reader.pending > 0
             assert busy, "a client is kept that has nothing to do here"
         if session.ending == STAY and session.waiter is None:
             behind = session.stalled or (session.choked and peer.chunks)
-            assert behind or peer.answered == len(peer.asked), "a request has no reply"
+            done = len(peer.open) == len(session.tagged)
+            assert behind or done, "a request has no reply"
         assert not (peer.paused and self.broker.reads_on(session)), "a client is read no more"
         if session.waiter is not None:
-            name = peer.asked[peer.answered][0]
-            assert name in WAITING
-            if name == "lease":
-                assert session.stalled or in_line(session.waiter), "a waiter is in no line"
+            assert peer.next is not None
+            assert peer.asked[peer.next][0] in WAITING
+        assert len(session.tagged) <= limits.TAGGED_WAITS_MAX
+        for waiter in session.waiters:
+            if isinstance(waiter.wait, JobWait):
+                assert session.stalled or in_line(waiter), "a waiter is in no line"
             if peer.heard_shut:
-                assert session.waiter.over, "the wait of a client that is gone"
+                assert waiter.over, "the wait of a client that is gone"
 
     def _check_state(self) -> None:
         """The derived state follows from the durable one, and that from the commits."""
@@ -432,7 +468,7 @@ class World:
             used_bytes = engine.held_bytes + engine.size * limits.JOB_BYTES
             assert used_bytes <= self.bounds.memory_bytes_max * 9 // 8
         gauges = self.broker.gauges()
-        waiting = sum(peer.session.waiter is not None for peer in self.peers)
+        waiting = sum(len(peer.session.waiters) for peer in self.peers)
         assert gauges["waiting"] == waiting
         served = [peer for peer in self.peers if not getattr(peer.session, "refused", False)]
         assert gauges["connections"] == sum(not peer.session.lost for peer in served)

@@ -29,6 +29,10 @@ UNKNOWN_COMMANDS_IN_A_ROW_MAX = 20
 #: Names in one lease: each is looked at once per lease and per wake-up.
 LEASE_NAMES_MAX = 256
 
+#: Jobs in one lease: what a worker can do at once. They are in one reply, which ends earlier with
+#: the job that brings it to `LISTED_BYTES_MAX`.
+LEASE_COUNT_MAX = 100
+
 #: Words behind the first in a line, flags among them, from which on it is not looked into: no right
 #: line has so many, and one of tens of thousands would keep everybody waiting.
 LINE_WORDS_MAX = 300
@@ -42,11 +46,21 @@ WAIT_MS_MAX = 86_400_000
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 ATTEMPTS_MAX = 255
 FAILS_MAX = 255
+
+#: A delay of whatever kind: a year. What shall be later is a schedule.
+DELAY_MS_MAX = 365 * 86_400_000
+
+#: By what a retry delay may grow from one to the next: at the most it is there in a few steps.
+BACKOFF_MAX = 100
 CURSOR_OFFSET_MAX = 2**32 - 1
+
+#: The token of a lease: its high part is the epoch of the server, above 40 bits.
+TOKEN_MAX = 2**64 - 1
+TAG_MAX = 2**64 - 1
 LISTED_MAX = 100
 
-#: A list of jobs ends with the job that reaches this: a hundred payloads of a megabyte would hold
-#: everybody up.
+#: A list of jobs or results ends with the one that reaches this: a hundred payloads of a megabyte
+#: would hold everybody up.
 LISTED_BYTES_MAX = 1024 * 1024
 
 #: A deadline beyond this is stored as none: it lies 285,000 years ahead, and every number below
@@ -150,6 +164,12 @@ OWN_DESCRIPTORS = 64
 KEEPALIVE_IDLE_MS = 300_000
 KEEPALIVE_INTERVAL_MS = 60_000
 KEEPALIVE_PROBES_MAX = 5
+
+#: Requests of one connection that wait under tags: each may have to be ended in one turn when the
+#: connection is. Who needs more takes another connection. And those of all together: each takes
+#: about 500 bytes.
+TAGGED_WAITS_MAX = 256
+ALL_TAGGED_WAITS_MAX = 250_000
 
 # --- memory ---------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ A case starts with `== ID | title`; each uses fresh connections, ids and queue n
 
     A> text          send the bytes on connection A (opened at first use; A, B, C … are separate)
     A< text          the next bytes received on A are exactly these (patience 4 s)
-    A<? regex        everything received on A matches the whole regex
+    A<? regex        everything received on A matches the whole regex; {x} is (?P<x>…) from then on
     A<[lo,hi] text   as A<, and it arrives lo … hi ms after the last send on A
     A<EOF            the server closes A, with no more bytes (a reset counts)
     A-- n            nothing arrives on A for n ms, and it stays open
@@ -383,8 +383,9 @@ class Play:
         regex = re.compile(self.variables.fill_regex(text).encode("latin-1"))
         connection.until(lambda: regex.fullmatch(connection.buffer), PATIENCE_S)
         connection.until_quiet(0.02)  # a reply may match before its last piece has come
-        if not regex.fullmatch(connection.buffer):
+        if (match := regex.fullmatch(connection.buffer)) is None:
             raise Failed(f"no match: {connection.buffer[:300]!r}")
+        self.variables.values |= {key: value.decode() for key, value in match.groupdict().items()}
         connection.buffer = b""
 
     def expect_end(self, connection: Connection) -> None:

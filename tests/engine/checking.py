@@ -23,6 +23,7 @@ def foreground_records(state: State) -> list[Record]:
             "time_ms": job.time_ms,
             "state": job.state,
             "lease": None if job.lease is None else [job.lease.token, job.lease.at_ms],
+            "hold": job.hold_until_ms,
             "result": job.result,
         }
         for job in state.jobs.values()

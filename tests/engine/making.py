@@ -17,8 +17,13 @@ QUEUE = b"ping"
 CALM = Options(ttr_ms=1000, ttl_ms=60_000)
 
 #: Every situation of a job's life that `job_in` can make.
-SITUATIONS = ("scheduled", "ready", "returned", "leased", "completed", "failed")
-UNFINISHED = SITUATIONS[:4]
+SITUATIONS = (
+    "scheduled", "delayed", "ready", "returned", "held", "leased", "touched", "completed", "failed",
+)  # fmt: skip
+UNFINISHED = SITUATIONS[:7]
+
+#: How long `job_in` holds a job back.
+HOLD_MS = 700
 
 
 def job_id(number: int) -> bytes:
@@ -46,9 +51,10 @@ def added(
     queue: bytes = QUEUE,
     payload: bytes = b"payload",
     time_ms: int | None = None,
+    delay_ms: int = 0,
 ) -> Job:
     """A job that was handed in just now."""
-    engine.add(job_id(number), queue, options, payload, time_ms)
+    engine.add(job_id(number), queue, options, payload, time_ms, delay_ms)
     job = engine.jobs.get(job_id(number))
     assert job is not None
     return job
@@ -58,11 +64,20 @@ def job_in(engine: Engine, situation: str, number: int = 1, options: Options = C
     """A job in a situation; no time passes."""
     if situation == "scheduled":
         return added(engine, number, options, time_ms=engine.wall_ms + 500)
+    if situation == "delayed":
+        return added(engine, number, options, delay_ms=HOLD_MS)
+    if situation == "held":
+        options = Options(*options[:4], 2)
     job = added(engine, number, options)
     if situation == "returned":
         engine.give_back(job.id, engine.lease(job))
-    elif situation == "leased":
+    elif situation == "held":
         engine.lease(job)
+        engine.fail(job, b"", HOLD_MS)
+    elif situation in ("leased", "touched"):
+        engine.lease(job)
+        if situation == "touched":
+            engine.touch(job, 2 * options.ttr_ms)
     elif situation == "completed":
         engine.complete(job, b"done")
     elif situation == "failed":

@@ -23,8 +23,11 @@ def derived(durable: Iterable[Record], foreground: Iterable[Record] = ()) -> dic
         },
         "expiries": sorted((job["at_ms"], job["id"]) for job in jobs if job["at_ms"] is not None),
         "deadlines": sorted((job["lease"][1], job["id"]) for job in jobs if job["lease"]),
+        "holds": sorted((job["hold"], job["id"]) for job in jobs if job["hold"] is not None),
         "schedules": sorted(
-            (job["time_ms"], job["id"]) for job in jobs if job["state"] == "scheduled"
+            (job["time_ms"], job["id"])
+            for job in jobs
+            if job["state"] == "scheduled" and job["hold"] is None
         ),
         "counts": {state: sum(job["state"] == state for job in jobs) for state in states},
         "size": len(jobs),
@@ -34,10 +37,16 @@ def derived(durable: Iterable[Record], foreground: Iterable[Record] = ()) -> dic
 
 
 def _queue(jobs: list[Record]) -> dict[str, Any]:
-    def ids(state: str) -> list[bytes]:
-        inside = [job for job in jobs if job["state"] == state]
+    def ids(*, held: bool) -> list[bytes]:
+        inside = [job for job in jobs if job["state"] in ("scheduled", "ready")]
+        inside = [job for job in inside if held == _waits(job)]
         # A record's options are [ttr_ms, ttl_ms, priority, …].
         inside.sort(key=lambda job: (-job["options"][2], job["due_ms"], job["seq"]))
         return [job["id"] for job in inside]
 
-    return {"ready": ids("ready"), "scheduled": ids("scheduled"), "size": len(jobs)}
+    return {"ready": ids(held=False), "scheduled": ids(held=True), "size": len(jobs)}
+
+
+def _waits(job: Record) -> bool:
+    """Whether a job waits for its time: scheduled, delayed, or held back after it came back."""
+    return job["state"] == "scheduled" or job["hold"] is not None

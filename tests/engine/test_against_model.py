@@ -38,6 +38,9 @@ OPTIONS = st.builds(
     priority=st.integers(-1, 1),
     max_attempts=st.integers(0, 2),
     max_fails=st.integers(0, 3),
+    retry_delay_ms=st.integers(0, 9),
+    backoff=st.integers(1, 3),
+    retry_max_ms=st.sampled_from([0, 12]),
 )
 FOREGROUND = st.builds(Options, ttr_ms=st.integers(1, 20), ttl_ms=st.just(0))
 STEPS_MS = st.one_of(
@@ -102,6 +105,14 @@ class EngineMachine(RuleBasedStateMachine):
             return
         self.engine.add(number, name, options, payload, time_ms)
 
+    @rule(number=IDS, name=NAMES, options=OPTIONS, delay_ms=st.integers(1, 40))
+    def add_delayed(self, number, name, options, delay_ms):
+        """Hand a job in that is due in a while, which may be later than it lives."""
+        reply = self.model.add(number, name, list(options), b"later", None, delay_ms)
+        if self._refused(reply, "duplicate job", number):
+            return
+        self.engine.add(number, name, options, b"later", None, delay_ms)
+
     @rule(number=IDS, name=NAMES, options=FOREGROUND, payload=PAYLOADS)
     def start(self, number, name, options, payload):
         """Hand a foreground job in."""
@@ -158,11 +169,35 @@ class EngineMachine(RuleBasedStateMachine):
         if self._reply(number) == self.model.complete(number, result) == "ok":
             self.engine.complete(self._there(number), result)
 
-    @rule(number=IDS, result=PAYLOADS)
-    def fail(self, number, result):
-        """Report a failure."""
-        if self._reply(number) == self.model.fail(number, result) == "ok":
-            self.engine.fail(self._there(number), result)
+    @rule(
+        number=IDS,
+        result=PAYLOADS,
+        delay_ms=st.none() | st.integers(0, 15),
+        final=st.sampled_from([False, False, True]),
+    )
+    def fail(self, number, result, delay_ms, final):
+        """Report a failure, with a delay of its own or not, of the last kind or not."""
+        if self._reply(number) == self.model.fail(number, result, delay_ms, final) == "ok":
+            self.engine.fail(self._there(number), result, delay_ms, final)
+
+    @rule(number=IDS)
+    def release(self, number):
+        """Give a job back."""
+        if self._lease_reply(number) == self.model.release(number) == "ok":
+            self.engine.release(self._there(number))
+
+    @rule(number=IDS, ttr_ms=st.integers(1, 20))
+    def touch(self, number, ttr_ms):
+        """Let a lease last from now on."""
+        if self._lease_reply(number) == self.model.touch(number, ttr_ms) == "ok":
+            self.engine.touch(self._there(number), ttr_ms)
+
+    def _lease_reply(self, number: bytes) -> str:
+        job = self._find(number)
+        if job is None:
+            return "not found"
+        assert (job.lease is None) == (self.model.jobs[number]["lease"] is None)
+        return "lease lost" if job.lease is None else "ok"
 
     def _reply(self, number: bytes) -> str:
         job = self._find(number)

@@ -3,7 +3,17 @@
 import pytest
 
 from tests.engine.checking import check_derived, check_replay, replayed, shown
-from tests.engine.making import CALM, QUEUE, SITUATIONS, added, job_id, job_in, later, running
+from tests.engine.making import (
+    CALM,
+    HOLD_MS,
+    QUEUE,
+    SITUATIONS,
+    added,
+    job_id,
+    job_in,
+    later,
+    running,
+)
 from workq.engine import dump
 from workq.engine.engine import Engine
 from workq.engine.job import Options
@@ -46,6 +56,7 @@ def test_the_dump_of_a_job_is_complete():
                 "fails": 0,
                 "timeouts": 0,
                 "lease": [token, engine.now_ms + 1000],
+                "hold": None,
                 "result": None,
             }
         ],
@@ -59,24 +70,27 @@ def test_the_rest_shows_orders_deadlines_and_numbers():
     job_in(engine, "scheduled", 1)
     job_in(engine, "leased", 2)
     added(engine, 3, queue=b"pong", payload=b"four")
+    job_in(engine, "held", 5)
     engine.complete(engine.start(job_id(4), b"pong", Options(1000, 0), b"x"), b"yz")
     assert dump.rest(engine) == {
         "foreground": [job_id(4)],
         "queues": {
-            b"ping": {"ready": [], "scheduled": [job_id(1)], "size": 2},
+            b"ping": {"ready": [], "scheduled": [job_id(5), job_id(1)], "size": 3},
             b"pong": {"ready": [job_id(3)], "scheduled": [], "size": 2},
         },
         "expiries": [
             (now_ms + 60_000, job_id(2)),
             (now_ms + 60_000, job_id(3)),
+            (now_ms + 60_000, job_id(5)),
             (now_ms + 60_500, job_id(1)),
         ],
         "deadlines": [(now_ms + 1000, job_id(2))],
+        "holds": [(now_ms + HOLD_MS, job_id(5))],
         "schedules": [(engine.wall_ms + 500, job_id(1))],
-        "counts": {"scheduled": 1, "ready": 1, "leased": 1, "completed": 1, "failed": 0},
-        "size": 4,
+        "counts": {"scheduled": 1, "ready": 2, "leased": 1, "completed": 1, "failed": 0},
+        "size": 5,
         "queue_count": 2,
-        "held_bytes": 7 + 7 + 4 + 1 + 2,
+        "held_bytes": 7 + 7 + 4 + 7 + 1 + 2,
     }
 
 

@@ -323,14 +323,14 @@ def test_anyone_may_finish_a_job_once_in_any_state(situation, end, state):
     """It keeps its result, leaves its queue, and can be asked for until its TTL ends."""
     engine = running()
     job = job_in(engine, situation)
-    attempts = job.attempts
+    attempts, fails = job.attempts, job.fails
     getattr(engine, end)(job, b"the result")
     assert job.state == state
     assert job.result == b"the result"
     assert job.finished
     assert job.lease is None
-    assert job.schedule is None
-    assert counters(job) == (attempts, state == "failed", 0)
+    assert job.hold is None
+    assert counters(job) == (attempts, fails + (state == "failed"), 0)
     assert made(engine)[-1] == state
     assert engine.held_bytes == len(b"payload") + len(b"the result")
     check_derived(engine)
@@ -339,7 +339,7 @@ def test_anyone_may_finish_a_job_once_in_any_state(situation, end, state):
     assert job.state == state
 
 
-@pytest.mark.parametrize("situation", ["scheduled", "ready", "returned"])
+@pytest.mark.parametrize("situation", ["scheduled", "delayed", "ready", "returned"])
 def test_a_counted_failure_of_a_job_that_waits_leaves_it_where_it_is(situation):
     """Only the counter moves; it is not made due, and no attempt is counted."""
     engine = running()
@@ -425,7 +425,8 @@ def test_a_ttl_ends_a_job_in_any_state(situation):
     assert job.at_ms is not None
     engine.advance(job.at_ms - 1, -10_000_000)  # the wall clock stays behind: never due
     assert engine.find(job.id) is job
-    assert job.state == {"returned": "ready"}.get(situation, situation)
+    now = {"returned": "ready", "delayed": "ready", "held": "ready", "touched": "leased"}
+    assert job.state == now.get(situation, situation)
     later(engine, 1)
     assert engine.find(job.id) is None
     assert made(engine)[-1] == "expired"

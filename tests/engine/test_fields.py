@@ -5,7 +5,7 @@ import pytest
 from tests.engine.making import UNFINISHED, job_in, running
 from workq.engine import dump, fields
 from workq.engine.engine import Engine
-from workq.engine.job import Job, Lease, Schedule
+from workq.engine.job import Hold, Job, Lease, Schedule
 from workq.engine.queue import Queue
 
 KINDS = {fields.DURABLE, fields.DERIVED, fields.VOLATILE}
@@ -26,6 +26,7 @@ def slots(kind: type) -> list[str]:
     [
         (Job, fields.JOB),
         (Lease, fields.LEASE),
+        (Hold, fields.HOLD),
         (Schedule, fields.SCHEDULE),
         (Queue, fields.QUEUE),
     ],
@@ -43,7 +44,9 @@ def test_the_table_names_every_field_of_the_engine():
 
 def test_there_are_three_kinds():
     """A field is of one of them."""
-    tables = (fields.JOB, fields.LEASE, fields.SCHEDULE, fields.QUEUE, fields.STATE)
+    tables = (
+        fields.JOB, fields.LEASE, fields.HOLD, fields.SCHEDULE, fields.QUEUE, fields.STATE,
+    )  # fmt: skip
     assert {kind for table in tables for kind in table.values()} == KINDS
 
 

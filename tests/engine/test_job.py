@@ -4,7 +4,7 @@ import pytest
 
 from tests.engine.making import SITUATIONS, UNFINISHED, job_in, running
 from workq.engine import job as job_module
-from workq.engine.job import GONE, STATES, Job, Lease, Options, Schedule
+from workq.engine.job import GONE, STATES, Hold, Job, Lease, Options, Schedule
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
@@ -29,7 +29,7 @@ def test_gone_is_no_state_of_a_life():
     assert list(running().counts) == list(STATES)
 
 
-@pytest.mark.parametrize("kind", [Job, Lease, Schedule])
+@pytest.mark.parametrize("kind", [Job, Lease, Hold, Schedule])
 def test_there_is_no_dictionary_per_job(kind):
     """There are millions of them."""
     assert not hasattr(kind, "__dict__") or "__dict__" not in dir(kind(*[None] * _arity(kind)))

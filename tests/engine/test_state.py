@@ -80,7 +80,7 @@ def test_a_transition_that_does_not_fit_changes_nothing():
         if record[0] == transitions.RESTORED:
             with pytest.raises(TransitionError, match="is there already"):
                 state.apply(record)
-    with pytest.raises(TransitionError, match=r"due of .*, which is ready"):
+    with pytest.raises(TransitionError, match=r"due of .*, which is not held back"):
         state.apply((transitions.DUE, job_id(1)))
     assert (dump.durable(state), dump.rest(state)) == before
 

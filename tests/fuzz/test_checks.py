@@ -141,9 +141,9 @@ def test_a_second_reply_is_found(monkeypatch: Patch) -> None:
     """Whoever is refused is told so twice."""
 
     def make(refuse: Any) -> Any:
-        def wrong(self: Broker, session: Session, reply: bytes) -> None:
+        def wrong(self: Broker, session: Session, reply: bytes, tag: int | None) -> None:
             session.replies.append(replies.UNKNOWN_COMMAND)
-            refuse(self, session, reply)
+            refuse(self, session, reply, tag)
 
         return wrong
 

@@ -72,21 +72,26 @@ class Life:
         jobs = [job for job in every if not job.foreground]
         job = random.choice(jobs) if jobs else None
         data = random.randbytes(random.choice((0, 3, 600, bytes_max)))
-        what = random.choice("aaasllcfdtg")
-        if what in "as":
-            options = Options(random.choice((50, 5000)), random.choice((200, 60_000)), 0, 2, 2)
+        what = random.choice("aaasellcfdtgr")
+        if what in "ase":
+            ttr_ms, ttl_ms = random.choice((50, 5000)), random.choice((200, 60_000))
+            options = Options(ttr_ms, ttl_ms, 0, 2, 2, *random.choice(((), (40,), (30, 2, 100))))
             time_ms = engine.wall_ms + random.randrange(100) if what == "s" else None
-            added(engine, self.fresh(), options, payload=data, time_ms=time_ms)
+            delay_ms = random.randrange(1, 90) if what == "e" else 0
+            name = self.fresh()
+            added(engine, name, options, payload=data, time_ms=time_ms, delay_ms=delay_ms)
         elif what == "t":
             later(engine, random.randrange(60))
         elif job is None:
             return
         elif what == "d":
             engine.delete(job)
-        elif what == "l" and job.state == "ready":
+        elif what == "l" and job.state == "ready" and job.hold is None:
             engine.lease(job)
         elif what == "g" and job.lease is not None:
             engine.give_back(job.id, job.lease.token)
+        elif what == "r" and job.lease is not None:
+            engine.touch(job, random.choice((20, 900)))
         elif what == "c" and not job.finished:
             engine.complete(job, data)
         elif what == "f" and not job.finished:

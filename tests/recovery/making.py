@@ -39,34 +39,40 @@ def kept(
 
 
 def lived(seed: int, turns: int = 60) -> Commits:
-    """What a server decides in some turns with random clients; time goes on between them."""
+    """What a server decides in some turns with random clients; time goes on between them. From seed 2
+    on jobs are delayed, retried and touched too; the others are part of the fuzzer's corpus."""
     random = Random(seed)
     engine = running()
     commits: Commits = []
-    options = (CALM, Options(200, 3000), Options(500, 60_000, 1, 2, 2))
+    later = seed >= 2
+    last = Options(500, 60_000, 1, 2, 2, *((100, 2) if later else ()))
+    options = (CALM, Options(200, 3000), last)
     for number in range(turns):
         engine.advance(engine.now_ms + random.randrange(300), 0)
-        _turn(engine, number, random, random.choice(options))
+        _turn(engine, number, random, random.choice(options), later)
         if engine.commit:
             commits.append((engine.commit, engine.now_ms))
             engine.commit = []
     return commits
 
 
-def _turn(engine: Engine, number: int, random: Random, options: Options) -> None:
+def _turn(engine: Engine, number: int, random: Random, options: Options, later: bool) -> None:
     every = sorted(engine.jobs.values(), key=lambda job: job.seq)  # in no order of hashes
     jobs = [job for job in every if not job.finished]
     time_ms = random.choice((None, None, engine.now_ms + random.randrange(1000)))
     queue = random.choice((b"ping", b"pong"))
-    engine.add(job_id(number), queue, options, b"%d" % number * 9, time_ms)
+    delay_ms = random.choice((0, 0, 300)) if later and time_ms is None else 0
+    engine.add(job_id(number), queue, options, b"%d" % number * 9, time_ms, delay_ms)
     for job in random.sample(jobs, min(3, len(jobs))):
         act = random.randrange(5)
-        if job.state == READY:
+        if job.state == READY and job.hold is None:
             token = engine.lease(job)
             if act == 0:
                 engine.give_back(job.id, token)
         elif act == 1:
             engine.delete(job)
+        elif act == 4 and later and job.state == LEASED:
+            engine.touch(job, 700)
         elif act == 2:
             engine.fail(job, b"why")
         elif job.state == LEASED:

@@ -61,12 +61,13 @@ def test_every_situation_of_a_job_survives(data):
     assert dump.durable(compacted_state) == dump.durable(life.engine)
     assert dump.rest(compacted_state)["deadlines"] == dump.rest(life.engine)["deadlines"]
     assert dump.rest(compacted_state)["schedules"] == dump.rest(life.engine)["schedules"]
+    assert dump.rest(compacted_state)["holds"] == dump.rest(life.engine)["holds"]
     assert {job.state for job in compacted_state.jobs.values()} == set(STATES)
 
 
 def test_the_situations_are_all_there_are():
-    """A new one is to be seen here too; `returned` is ready again."""
-    assert set(SITUATIONS) - {"returned"} == set(STATES)
+    """A new one is to be seen here too; the others are states with something more to them."""
+    assert set(SITUATIONS) - {"returned", "delayed", "held", "touched"} == set(STATES)
 
 
 def test_counters_of_jobs_that_are_gone_survive():

@@ -30,8 +30,10 @@ def lines(disk, **wanted):
 
 def test_the_fields_are_those_of_the_transitions():
     """As their module tells them, in the same order; those that are never logged are left out."""
-    told = dict(re.findall(r"^- ([A-Z]+): ([A-Za-z_, ]+)\.", t.__doc__ or "", re.MULTILINE))
-    assert told.pop("STARTED") == "as ADDED"
+    text = (t.__doc__ or "").replace("\n  ", " ")
+    told = dict(re.findall(r"^- ([A-Z]+): ([A-Za-z_, ]+)\.", text, re.MULTILINE))
+    assert told.pop("STARTED") == told["DELAYED"] == "as ADDED"
+    told["DELAYED"] = told["ADDED"]
     fields = {t.NAMES[kind].upper(): ", ".join(names) for kind, names in FIELDS.items()}
     told["RESTORED"] = told["RESTORED"].replace("as ADDED, then", f"{told['ADDED']},")
     assert fields == told
@@ -39,7 +41,8 @@ def test_the_fields_are_those_of_the_transitions():
 
 def test_the_fields_are_as_many_as_the_records_have():
     """What is packed has its type before them."""
-    assert {kind: len(names) + 1 for kind, names in FIELDS.items()} == records._LENGTHS
+    most = {kind: n + records._OPTIONAL.get(kind, 0) for kind, n in records._LENGTHS.items()}
+    assert {kind: len(names) + 1 for kind, names in FIELDS.items()} == most
 
 
 def test_the_documents_have_every_type_and_every_field():
@@ -49,11 +52,11 @@ def test_the_documents_have_every_type_and_every_field():
     for kind, names in FIELDS.items():
         name, cell = rows[str(kind)].split(" | ")[:2]
         assert name == t.NAMES[kind]
-        made = cell.replace("as added, then", " ".join(f"`{one}`" for one in FIELDS[t.ADDED]))
+        made = re.sub("as added(, then)?", " ".join(f"`{one}`" for one in FIELDS[t.ADDED]), cell)
         assert tuple(re.findall(r"`(\w+)`", made)) == names
     for number, reason in REASONS.items():
         assert f"{number} `{reason}`" in text
-    for name in Options._fields:
+    for name in Options.NAMES:
         assert f"`{name}`" in text
 
 
@@ -68,7 +71,13 @@ def test_a_transition_is_shown_by_names():
     }  # fmt: skip
     restored = describe((t.RESTORED, *ADDED[1:], 2, 1, 0, 0, 7, 99, None))
     assert (restored["state"], restored["token"], restored["result"]) == ("leased", 7, None)
-    assert describe((t.RETURNED, job_id(1), t.GIVEN_BACK))["reason"] == "given-back"
+    assert describe((t.RETURNED, job_id(1), t.GIVEN_BACK)) == {
+        "type": "returned", "id": job_id(1).decode(), "reason": "given-back",
+    }  # fmt: skip
+    held = describe((t.RETURNED, job_id(1), t.FAILURE, 99))
+    assert held["hold_until_ms"] == 99
+    retrying = describe((*ADDED[:7], Options(1, 2, 0, 0, 0, 5), *ADDED[8:]))
+    assert retrying["options"]["retry_delay_ms"] == 5
 
 
 def test_numbers_that_have_no_name_are_shown_as_they_are():

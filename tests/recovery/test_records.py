@@ -82,7 +82,8 @@ def with_options(*options):
     [
         ([99, b"id"], "type 99"),
         ([transitions.DELETED, b"id", 1], "type 8 with 3 values"),
-        (with_options(1, 2, 3, 4, 5, 6), "options with 6 values"),
+        (with_options(1, 2, 3, 4, 5, 6, 7, 8, 9), "options with 9 values"),
+        ([transitions.RETURNED, b"id", 2, 3, 4], "type 4 with 5 values"),
     ],
 )
 def test_an_unknown_record_is_that_of_a_newer_server(record, problem):

@@ -111,7 +111,7 @@ def test_progress_is_told_for_each_frame():
         ([(*RESTORED[:10], 5, 0, 0, 0, None, None, None)], "fits no state"),
         ([(*RESTORED[:10], 1, 0, 0, 0, None, None, b"")], "fits no state"),
         ([(*RESTORED[:10], 0, 0, 0, 0, None, None, None)], "fits no state"),
-        ([ADDED, (2, ID)], "due of .* is ready"),
+        ([ADDED, (2, ID)], "due of .* is not held back"),
         ([ADDED, LEASED, LEASED], "leased of .* is leased"),
         ([SCHEDULED, LEASED], "leased of .* is scheduled"),
         ([ADDED, DONE, LEASED], "leased of .* is completed"),

@@ -42,7 +42,7 @@ class Watch:
         self._spy(ring.writer, "_fail", before=failed)
         self._spy(broker, "release", before=lambda: ended())
         self._spy(broker, "_serve", before=self._note("serve"), after=self._note("served"))
-        self._spy(broker, "_cut_off", before=self._note("cut"))
+        self._spy(broker._care, "cut_off", before=self._note("cut"))
         self._spy(broker, "eof", before=self._note("eof"))
         self._spy(broker, "lost", before=self._note("lost"))
         self._spy(broker, "stall", before=self._note("stall"))

@@ -28,6 +28,14 @@ RIGHT = {
     "priority": "5",
     "max-attempts": "3",
     "max-fails": "2",
+    "version": "2",
+    "delay": "500",
+    "retry-delay": "1000",
+    "backoff": "2",
+    "retry-max": "60000",
+    "final": "1",
+    "count": "10",
+    "lease": "1099511627777",
     "command": "inspect",
     "object": "job",
 }
@@ -43,6 +51,14 @@ WRONG = {
     "priority": ("high", replies.INVALID_PRIORITY),
     "max-attempts": ("256", replies.INVALID_MAX_ATTEMPTS),
     "max-fails": ("-1", replies.INVALID_MAX_FAILS),
+    "delay": ("soon", replies.INVALID_DELAY),
+    "retry-delay": ("31536000001", replies.INVALID_RETRY_DELAY),
+    "backoff": ("0", replies.INVALID_BACKOFF),
+    "retry-max": ("-1", replies.INVALID_RETRY_MAX),
+    "final": ("2", replies.INVALID_FINAL),
+    "count": ("101", replies.INVALID_COUNT),
+    "version": ("1", replies.UNKNOWN_VERSION),
+    "lease": ("0", replies.INVALID_LEASE),
 }
 
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -22,6 +22,13 @@ NUMBERS = {
     "priority": (fields.PRIORITY, limits.PRIORITY_MIN, limits.PRIORITY_MAX),
     "max-attempts": (fields.MAX_ATTEMPTS, 0, limits.ATTEMPTS_MAX),
     "max-fails": (fields.MAX_FAILS, 0, limits.FAILS_MAX),
+    "delay": (fields.DELAY, 0, limits.DELAY_MS_MAX),
+    "retry-delay": (fields.RETRY_DELAY, 0, limits.DELAY_MS_MAX),
+    "backoff": (fields.BACKOFF, 1, limits.BACKOFF_MAX),
+    "retry-max": (fields.RETRY_MAX, 0, limits.DELAY_MS_MAX),
+    "final": (fields.FINAL, 0, 1),
+    "count": (fields.COUNT, 1, limits.LEASE_COUNT_MAX),
+    "lease": (fields.LEASE, 1, limits.TOKEN_MAX),
 }
 each_number = pytest.mark.parametrize("field, low, high", NUMBERS.values(), ids=NUMBERS)
 

@@ -174,7 +174,7 @@ def test_a_flag_may_stand_anywhere_behind_the_name(place: int) -> None:
         table(), " ".join([*words[:place], "-priority=-7", *words[place:]]).encode()
     ).header.arguments
 
-    _, (_, options) = arguments
+    _, (_, _, options) = arguments
     assert options.priority == -7
 
 
@@ -249,7 +249,7 @@ def test_a_usage_line_tells_fields_block_and_flags() -> None:
     assert (
         BY_NAME["run"].usage == "run <id> <name> <ttr> <wait-timeout> <size> [-priority=<priority>]"
     )
-    assert BY_NAME["lease"].usage == "lease <name> [<name> ...] <wait-timeout>"
+    assert BY_NAME["lease"].usage == ("lease <name> [<name> ...] <wait-timeout> [-count=<count>]")
     assert BY_NAME["help"].usage == "help [<command>] [<object>]"
 
 
@@ -267,10 +267,15 @@ WORDS = {
     "wait-timeout": ["0", "500", "x"],
     "cursor-offset": ["0", "1", "x"],
     "limit": ["1", "100", "101"],
+    "version": ["2", "02", "1", "x"],
     "command": ["lease", "inspect", "nosuch"],
     "object": ["job", "nosuch"],
 }
-FLAGS = ["-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x="]
+FLAGS = [
+    "-priority=5", "-priority=x", "-max-fails=2", "-max-attempts=3", "-nosuch=1", "-x=", "-lease=7",
+    "-lease=8", "-lease=0", "-name=a", "-delay=5", "-delay=60000", "-final=1", "-retry-delay=5",
+    "-backoff=2", "-backoff=0", "-ttr=5", "-count=2", "-count=0",
+]  # fmt: skip
 
 
 @st.composite

@@ -61,9 +61,9 @@ def test_a_stream_is_read_in_order() -> None:
     assert read([STREAM]) == [
         PING,
         PING,
-        ("complete", (ID.encode(), (), arguments["complete"])),
-        ("fail", (ID.encode(), (), arguments["fail"])),
-        ("fail", (ID.encode(), (), b"")),
+        ("complete", (ID.encode(), (None,), arguments["complete"])),
+        ("fail", (ID.encode(), (None, None, False), arguments["fail"])),
+        ("fail", (ID.encode(), (None, None, False), b"")),
         ("", replies.INVALID_ARGS),
         ("", replies.INVALID_ID),
         ("", replies.UNKNOWN_COMMAND),
@@ -298,7 +298,7 @@ def test_a_line_is_read_once_though_its_block_dribbles(monkeypatch: pytest.Monke
     """A line of 60,000 spaces takes ten milliseconds to read; each byte of a block would."""
     calls = 0
 
-    def counting(table: Table[Command], line: bytes) -> Line[Command]:
+    def counting(table: Table[Command], line: bytes, tagging: bool) -> Line[Command]:
         nonlocal calls
         calls += 1
         return read_line(table, line)

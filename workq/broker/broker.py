@@ -14,27 +14,25 @@ from __future__ import annotations
 from typing import Any
 
 from workq.broker.agenda import Agenda
+from workq.broker.care import Care, reads_on
 from workq.broker.closing import Closing
 from workq.broker.gate import Gate, Send
 from workq.broker.names import KnownNames
 from workq.broker.patience import Patience
 from workq.broker.room import Room
 from workq.broker.serving import Serving
-from workq.broker.session import CLOSE, LINGER, STAY, Session
+from workq.broker.session import CLOSE, LINGER, Session
 from workq.broker.waiting import Waiter, Waiting
 from workq.commands.base import (
     Command,
     Facts,
     JobWait,
-    ResultWait,
 )
 from workq.engine.engine import Engine
 from workq.engine.job import Job
 from workq.engine.transitions import Transition
 from workq.limits import (
     BLOCK_BYTES_LIKE_A_REQUEST,
-    INPUT_BYTES_MAX,
-    INPUT_BYTES_PAUSE,
     NAMES_PER_TURN_MAX,
     REFUSAL_COST,
     REFUSED_LINGERING_MAX,
@@ -57,6 +55,7 @@ class Broker:
         bounds: what an operator can turn.
 
     Attributes:
+        bounds: as above.
         facts: what the ring knows of the process; the ring replaces it.
     """
 
@@ -64,9 +63,8 @@ class Broker:
         self, engine: Engine, commands: tuple[Command, ...], bounds: Bounds | None = None
     ) -> None:
         self.engine = engine
-        self._bounds = bounds = bounds or Bounds()
+        self.bounds = bounds = bounds or Bounds()
         self._patience = Patience(bounds)
-        self._patient = not bounds.idle_timeout_ms
         self.commands = commands
         self.facts = Facts()
         self._table: Table[Command] = Table(commands)
@@ -80,27 +78,26 @@ class Broker:
         self._asking: Session | None = None  # whose request is being executed
         self._sessions: dict[Session, None] = {}
         self._closing = Closing(self._sessions.keys(), self._agenda, self._serving, self._patience)
+        self._care = Care(engine, self._agenda, self._serving, self._patience, self._closing)
         self._requests = 0
         self._refused = 0
         self._refused_connections = 0
         self._refused_open = 0
-        self._cut = {replies.TOO_MUCH_INPUT: 0, replies.OUT_OF_MEMORY: 0}
         self._share = REQUESTS_PER_SESSION_AND_TURN_MAX
-        self._resumed: list[Session] = []
 
     # --- what the ring tells ------------------------------------------------------------------
 
     def open(self) -> Session:
         """A client has connected. One too many is told so and is served nothing."""
-        session = Session(self._table, self._bounds.line_bytes_max)
+        session = Session(self._table, self.bounds.line_bytes_max)
         session.tag = self._agenda.now
         if self._closing.begun:
             self._turn_away(session, replies.SHUTTING_DOWN)
-        elif 0 < self._bounds.connections_max <= len(self._sessions):
+        elif 0 < self.bounds.connections_max <= len(self._sessions):
             self._turn_away(session, replies.TOO_MANY_CONNECTIONS)
         else:
             self._sessions[session] = None
-            if not self._patient:
+            if self._patience.times_idle:
                 session.careful = True
                 self._agenda.run_later(session)
         return session
@@ -119,8 +116,8 @@ class Broker:
         if session.runnable or session.stalled or session.choked:
             self._agenda.run_later(session)
             if error := self._patience.count(session):
-                self._cut_off(session, error)
-            session.paused = not self.reads_on(session)
+                self._care.cut_off(session, error)
+            session.paused = not reads_on(session)
             session.careful = True
             return not session.paused
         session.runnable = True
@@ -164,15 +161,8 @@ class Broker:
         self._gate.came(position)
 
     def reads_on(self, session: Session) -> bool:
-        """Whether the ring shall read more from a client at present.
-
-        While a request waits, reading goes on so that the client's end is seen; while one is
-        incomplete, so that it can be completed. Otherwise what was read comes first.
-        """
-        backlog = session.runnable or session.stalled or session.choked
-        if not backlog or session.waiter is not None or session.ending:
-            return True
-        return session.reader.pending < INPUT_BYTES_PAUSE
+        """Whether the ring shall read more from a client at present."""
+        return reads_on(session)
 
     # --- the turn -----------------------------------------------------------------------------
 
@@ -191,6 +181,7 @@ class Broker:
                 self._serving.end_waits()
             self._serve_sessions()
             for session in self._patience.ended(now_ms):  # whom what has come did not help
+                self._serving.abandon(session)
                 self._agenda.speak(session)
             if self._closing.begun:
                 self._closing.look_at_busy()
@@ -223,10 +214,7 @@ class Broker:
 
     def resumed(self) -> list[Session]:
         """The sessions that were not read from and shall be again."""
-        resumed = self._resumed
-        if resumed:
-            self._resumed = []
-        return resumed
+        return self._care.resumed()
 
     @property
     def busy(self) -> bool:
@@ -292,6 +280,8 @@ class Broker:
             if waiter is not None:
                 waiter.plain = False
                 cost = self._serve_waiter(session, waiter)
+            if session.tagged:
+                cost += self._serve_tagged(session)
             may = session.waiter is None and not session.ending and not session.stalled
         before = self._requests
         if may:
@@ -299,8 +289,8 @@ class Broker:
             cost += self._execute(session)
         if session.careful or session.reader.unfinished:
             waiter = session.waiter
-            if careful or waiter is None or not session.reader.empty:
-                self._after(session, heard=self._requests > before)
+            if careful or waiter is None or session.tagged or not session.reader.empty:
+                self._care.look_after(session, heard=self._requests > before)
                 return cost
             waiter.plain = True
         if session.replies and not session.spoken:
@@ -318,13 +308,16 @@ class Broker:
             self._serving.rejoin(waiter, waiter.wait)
         return cost
 
-    def _execute(self, session: Session) -> int:
-        """Execute requests of a session for which nothing speaks against it.
+    def _serve_tagged(self, session: Session) -> int:
+        """The same for what it waits for under tags."""
+        ends = session.eof or self._closing.begun
+        if ends or (session.withdrawn and not session.stalled):
+            return self._serving.see_to_tagged(session, ends)
+        return 0
 
-        Returns:
-            What they cost, in usual requests. When that is more than its share of a turn, or its
-            replies are too many, the rest follows later.
-        """
+    def _execute(self, session: Session) -> int:
+        """Execute requests of a session for which nothing speaks against it; return what they cost.
+        At more than its share of a turn, or too many replies, the rest follows later."""
         engine = self.engine
         reader = session.reader
         next_request = reader.next
@@ -333,7 +326,9 @@ class Broker:
         draining = self._closing.begun
         requests = 0
         left = self._share
-        item: tuple[Command | None, Any] | None = session.asked
+        asked = session.asked
+        item: tuple[Command | None, Any] | None = asked and asked[:2]
+        tag = asked and asked[2]
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = session.careful = True
@@ -342,20 +337,22 @@ class Broker:
                 self._agenda.run_later(session)
                 break
             if item is None:
+                tag = None
                 item = next_request()
                 if item is None:
-                    if session.eof:  # it sends no more, and all is answered
+                    if session.eof and not session.tagged:  # it sends no more, all is answered
                         session.end(CLOSE, reader.finish())
                     break
                 if reader.effort:
                     left -= reader.effort
                     reader.effort = 0
+                    tag, reader.tag = reader.tag, None
             command, arguments = item
             item = None
             requests += 1
             if command is None:
                 left -= REFUSAL_COST
-                self._refuse(session, arguments)
+                self._refuse(session, arguments, tag)
                 if session.ending:
                     break
                 continue
@@ -363,23 +360,21 @@ class Broker:
             if command.overall:
                 if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
                     requests -= 1
-                    session.asked = command, arguments
+                    session.asked = command, arguments, tag
                     session.careful = True
                     self._agenda.run_later(session)
                     break
                 session.asked = None
-            if draining and not command.closing:
-                said.append(replies.SHUTTING_DOWN)
-                continue
-            reply = command.execute(self, arguments)
+            refusal = (draining or tag is not None) and self._refusal(session, command, tag)
+            reply = refusal or command.execute(self, arguments)
             if isinstance(reply, bytes):
-                said.append(reply)
+                said.append(reply if tag is None else replies.tagged(tag, reply))
                 size = len(reply)
                 said_bytes += size
                 if size >= BLOCK_BYTES_LIKE_A_REQUEST:
                     left -= size // BLOCK_BYTES_LIKE_A_REQUEST
             else:
-                self._serving.wait(session, reply, draining)
+                self._serving.wait(session, reply, draining, tag)
             if engine.changed or engine.woken:
                 self._serving.settle()
             if session.ending or session.waiter is not None:
@@ -389,65 +384,52 @@ class Broker:
         self._requests += requests
         return self._share - left
 
-    def _after(self, session: Session, heard: bool) -> None:
-        """Look after a session with which something is beside requests to be answered."""
-        if session.lost:
-            session.replies.clear()
-            session.leases_told = 0
-            for job_id, token in session.undelivered:
-                self.engine.give_back(job_id, token)
-            session.undelivered.clear()
-            self._serving.settle()
-            return
-        if session.waiter is not None and session.reader.pending > INPUT_BYTES_MAX:
-            self._cut_off(session, replies.TOO_MUCH_INPUT)
-        elif not session.ending:
-            error = self._patience.look_at(session, self.engine.now_ms, heard)
-            if error:
-                self._cut_off(session, error)
-            elif self._closing.begun:
-                self._closing.close_if_idle(session)
-        if session.ending:
-            self._patience.forget(session)
-        if session.replies or (session.ending and not session.ended):
-            self._agenda.speak(session)
-        if session.paused and self.reads_on(session):
-            session.paused = False
-            self._resumed.append(session)
-        session.careful = (
-            session.waiter is not None
-            or session.ending != STAY
-            or session.asked is not None
-            or session.half_sent
-            or session.input_bytes > 0
-            or session.paused
-            or session.stalled
-            or session.choked
-            or self._closing.begun
-            or not self._patient
-        )
+    def _refusal(self, session: Session, command: Command, tag: int | None) -> bytes | None:
+        """The error of a request that is not for now; None if it may be executed."""
+        if self._closing.begun and not command.closing:
+            return replies.SHUTTING_DOWN
+        if tag is not None and command.waits:
+            return self.room.refuses_tagged_wait(len(session.tagged))
+        return None
 
-    def _refuse(self, session: Session, reply: bytes) -> None:
+    def _refuse(self, session: Session, reply: bytes, tag: int | None) -> None:
         """Answer a request that could not be read."""
         self._refused += 1
         reader = session.reader
         if reply:
-            session.replies.append(reply)
+            session.replies.append(reply if tag is None else replies.tagged(tag, reply))
         if reader.ended:
+            self._serving.abandon(session)
             session.ending = CLOSE if reader.silent else LINGER
             session.careful = True
 
     # --- what commands ask for ----------------------------------------------------------------
 
-    def hand_out(self, job: Job) -> bytes:
-        """Lease a ready job to the session that asks; return the reply that tells it so."""
+    def hand_out(self, job: Job, wait: JobWait) -> bytes:
+        """Lease a ready job to the session that asks, and more if it wants more; return the reply
+        that tells it so."""
         session = self._asking
         assert session is not None
-        return self._serving.hand_out(session, job)
+        return self._serving.hand_out(session, job, wait)
+
+    @property
+    def version(self) -> int:
+        """The version of the protocol that the asking session speaks."""
+        assert self._asking is not None
+        return self._asking.version
+
+    def greet(self, name: bytes) -> None:
+        """Let the asking session, which calls itself so, speak version 2 from now on."""
+        session = self._asking
+        assert session is not None
+        session.version = 2
+        session.reader.tagging = True
+        session.name = name
 
     def quit(self) -> None:
         """Close the asking session once its replies are sent."""
         assert self._asking is not None
+        self._serving.abandon(self._asking)
         self._asking.end(LINGER)  # more may be on its way: no reset shall overtake the reply
 
     def gauges(self) -> dict[str, int]:
@@ -462,26 +444,11 @@ class Broker:
             "refused-for-memory": self.room.refused,
             "request-timeouts": self._patience.request_timeouts,
             "idle-timeouts": self._patience.idle_timeouts,
-            "cut-for-input": self._cut[replies.TOO_MUCH_INPUT],
-            "cut-for-memory": self._cut[replies.OUT_OF_MEMORY],
+            "cut-for-input": self._care.cut[replies.TOO_MUCH_INPUT],
+            "cut-for-memory": self._care.cut[replies.OUT_OF_MEMORY],
             "input-bytes": self._patience.input_bytes,
             "unsent-bytes": self._gate.held_bytes,
         }
-
-    # --- ends ---------------------------------------------------------------------------------
-
-    def _cut_off(self, session: Session, error: bytes) -> None:
-        """End a session whose input is too much, whatever it waits for."""
-        waiter = session.waiter
-        if waiter is not None:
-            self._waiting.remove(waiter)
-            if isinstance(waiter.wait, ResultWait) and waiter.wait.caller:
-                self.engine.delete(waiter.wait.job)
-                self._serving.settle()
-        self._cut[error] += 1
-        session.end(LINGER, error)
-        self._patience.forget(session)
-        self._agenda.speak(session)
 
     # --- shutting down ------------------------------------------------------------------------
 

@@ -56,8 +56,7 @@ class Closing:
     def end(self) -> None:
         """End all that is left: who still waits gets `-TIMEOUT`, and every session is closed."""
         for session in self._sessions:
-            waiter = session.waiter
-            if waiter is not None:
+            for waiter in session.waiters:
                 self._serving.answer(waiter, replies.TIMEOUT)
             if not session.ending:
                 session.end(CLOSE)
@@ -67,7 +66,7 @@ class Closing:
 
     def close_if_idle(self, session: Session) -> None:
         """Close a session of which nothing is under way, and on which nobody waits."""
-        if session.waiter is not None or session.reader.pending:
+        if session.waiter is not None or session.tagged or session.reader.pending:
             return
         if _works(session):
             self._busy.append(session)

@@ -25,6 +25,7 @@ class Patience:
         bounds: what they are.
 
     Attributes:
+        times_idle: whether there is a limit to silence.
         input_bytes: what is kept of the input of all sessions for later.
         request_timeouts, idle_timeouts: sessions that have taken too long so far.
     """
@@ -33,6 +34,7 @@ class Patience:
         self._bounds = bounds
         self._ends: Calendar[Session] = Calendar()
         self._request_ms = bounds.request_timeout_ms
+        self.times_idle = bounds.idle_timeout_ms > 0
         self.input_bytes = 0
         self.request_timeouts = 0
         self.idle_timeouts = 0
@@ -64,6 +66,8 @@ class Patience:
         limit_ms = self._request_ms if half_sent else self._bounds.idle_timeout_ms
         if session.waiter is not None or (backlog and (session.reader.pending or session.asked)):
             limit_ms = 0  # it has asked, and it is for the server to answer
+        if session.tagged and not half_sent:
+            limit_ms = 0
         if heard or not limit_ms or half_sent != session.half_sent or session.at_ms is None:
             session.unset()
             session.half_sent = half_sent

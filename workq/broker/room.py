@@ -8,9 +8,11 @@ from __future__ import annotations
 from workq.broker.waiting import Waiting
 from workq.engine.engine import Engine
 from workq.limits import (
+    ALL_TAGGED_WAITS_MAX,
     JOB_BYTES,
     QUEUE_BYTES,
     RESULT_RESERVE_DIVISOR,
+    TAGGED_WAITS_MAX,
     WAITED_NAMES_MAX,
     Bounds,
 )
@@ -71,6 +73,13 @@ class Room:
         """The error that a request gets that would wait for a job of so many queues; None if it
         may."""
         return self._refusal() if self._waiting.names + names > WAITED_NAMES_MAX else None
+
+    def refuses_tagged_wait(self, session_waits: int) -> bytes | None:
+        """The error that a request with a tag gets that may have to wait, on a connection of which
+        so many do; None if it may."""
+        if session_waits >= TAGGED_WAITS_MAX:
+            return replies.TOO_MANY_WAITS
+        return self._refusal() if self._waiting.tagged >= ALL_TAGGED_WAITS_MAX else None
 
     def _refusal(self) -> bytes:
         """Count the error, and return it."""

@@ -12,7 +12,14 @@ from collections import deque
 from workq.broker.agenda import Agenda
 from workq.broker.session import Session
 from workq.broker.waiting import Waiter, Waiting
-from workq.commands.base import JobWait, ResultWait, Wait, finished, leased
+from workq.commands.base import (
+    JobWait,
+    ResultWait,
+    Wait,
+    finished,
+    lease_entry,
+    leased,
+)
 from workq.engine.engine import Engine
 from workq.engine.job import GONE, LEASED, Job
 from workq.engine.queue import Queue
@@ -20,6 +27,7 @@ from workq.limits import (
     ANSWERS_PER_TURN_MAX,
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
+    LISTED_BYTES_MAX,
 )
 from workq.wire import replies
 
@@ -40,20 +48,21 @@ class Serving:
         self._telling: deque[Waiter] = deque()
         self._left = 0
 
-    def wait(self, session: Session, wait: Wait, hasty: bool) -> None:
+    def wait(self, session: Session, wait: Wait, hasty: bool, tag: int | None = None) -> None:
         """Let the request of a session wait; one that may not wait is answered at once.
 
         Args:
             session: whose request it is.
             wait: what for.
             hasty: whether no request may wait.
+            tag: of the request.
         """
         now_ms = self._engine.now_ms
-        waiter = Waiter(session, wait, now_ms + wait.wait_ms)
+        waiter = Waiter(session, wait, now_ms + wait.wait_ms, tag)
         self._waiting.add(waiter, now_ms)
         if hasty or session.eof or not wait.wait_ms:
             self.settle()
-            if session.waiter is waiter:
+            if waiter.waits:
                 self._end_wait(waiter)
 
     @property
@@ -111,7 +120,7 @@ class Serving:
         """Tell results, in the order in which they came, as many as one turn may."""
         while self._telling and self._left > 0:
             waiter = self._telling.popleft()
-            if waiter.session.waiter is waiter:
+            if waiter.waits:
                 self.answer(waiter, waiter.told)
 
     def _serve_line(self, queue: Queue[Job]) -> None:
@@ -125,12 +134,15 @@ class Serving:
             job = ready.first()
             assert job is not None
             waiter = first[0]
-            self.answer(waiter, self.hand_out(waiter.session, job))
+            self.answer(waiter, self.hand_out(waiter.session, job, first[1]))
 
     def withdraw(self, session: Session) -> None:
         """A client cannot take a job any more, or not now: hand it none."""
         if session.waiter is not None:
             self._waiting.leave(session.waiter)
+        for waiter in session.tagged:
+            self._waiting.leave(waiter)
+            session.withdrawn = True
 
     def rejoin(self, waiter: Waiter, wait: JobWait) -> None:
         """A client that waits for a job can take one again: let it stand in line anew."""
@@ -141,21 +153,39 @@ class Serving:
                 self._engine.wake(queue)
         self.settle()
 
-    def hand_out(self, session: Session, job: Job) -> bytes:
-        """Lease a ready job to a session; return the reply that tells it so."""
+    def hand_out(self, session: Session, job: Job, wait: JobWait) -> bytes:
+        """Lease a ready job to a session, and more if it wants more; return the reply that tells it
+        so."""
+        self._lend(session, job)
+        if wait.jobs_max == 1 and session.version == 1:
+            return leased(job)
+        entries = [lease_entry(job, session.version)]
+        size = len(entries[0])
+        while len(entries) < wait.jobs_max and size < LISTED_BYTES_MAX:
+            more = self._engine.choose(wait.names)
+            if more is None:
+                break
+            self._lend(session, more)
+            self._left -= 1
+            entries.append(lease_entry(more, session.version))
+            size += len(entries[-1])
+        return replies.counted(entries)
+
+    def _lend(self, session: Session, job: Job) -> None:
         token = self._engine.lease(job)
         session.undelivered.append((job.id, token))
         session.leases_told += 1
         if job.foreground:
             session.serving = [one for one in session.serving if one.state is LEASED]
             session.serving.append(job)
-        return leased(job)
 
     def answer(self, waiter: Waiter, reply: bytes) -> None:
         """Answer a request that has waited; what is behind it can go on."""
         self._left -= waiter.cost + len(reply) // BLOCK_BYTES_LIKE_A_REQUEST
         self._waiting.remove(waiter)
         session = waiter.session
+        if waiter.tag is not None:
+            reply = replies.tagged(waiter.tag, reply)
         session.replies.append(reply)
         self._agenda.speak(session)
         if waiter.plain and session.reader.empty and not (session.runnable or session.stalled):
@@ -192,11 +222,37 @@ class Serving:
             return
         self.answer(waiter, replies.TIMEOUT)
 
+    def abandon(self, session: Session) -> None:
+        """Let a session wait for nothing any more, without an answer."""
+        waiters = session.waiters
+        for waiter in waiters:
+            self._waiting.remove(waiter)
+            if isinstance(waiter.wait, ResultWait) and waiter.wait.caller:
+                if waiter.wait.job.state is not GONE:
+                    self._engine.delete(waiter.wait.job)
+        if waiters:
+            self.settle()
+
+    def see_to_tagged(self, session: Session, ends: bool) -> int:
+        """End the waits under tags of a client that sends no more; let those of one that takes jobs
+        again stand in line. Return what that costs, in usual requests."""
+        cost = 0
+        for waiter in session.waiters:
+            if waiter.tag is None or not waiter.waits:
+                continue
+            cost += waiter.cost
+            if ends:
+                self.cut_wait(waiter)
+            elif isinstance(waiter.wait, JobWait) and not waiter.in_line:
+                self.rejoin(waiter, waiter.wait)
+        session.withdrawn = False
+        return cost
+
     def cut_wait(self, waiter: Waiter) -> None:
         """End a wait because its client sends no more: what has become of its job comes first."""
         if isinstance(waiter.wait, ResultWait):
             self._engine.find(waiter.wait.job.id)
             self.settle()
-        if waiter.session.waiter is waiter:
+        if waiter.waits:
             self._end_wait(waiter)
             self.settle()

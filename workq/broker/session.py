@@ -22,6 +22,8 @@ class Session(Timer):
 
     Attributes:
         peer: the ring's own; the broker never looks at it.
+        version: of the protocol, as replies are written.
+        name: what the client calls itself; empty if it has not said so.
         reader: the requests.
         replies: made since the last turn's end.
         unsent_bytes: of replies that the gate holds.
@@ -33,7 +35,9 @@ class Session(Timer):
         serving: the foreground jobs it was handed and that may still be leased: while the server
             shuts down, their callers wait for it.
         waiter: what the current request waits for; nothing behind it starts meanwhile.
-        asked: a request that was read, and put off to a later turn.
+        tagged: what requests with tags wait for, which hold up nothing.
+        withdrawn: whether some of these were taken out of the lines that they stood in.
+        asked: a request that was read, and put off to a later turn, with its tag.
         careful: whether there may be more to it than requests to be answered at once: any of what
             follows here, a wait, input that is counted, a time limit. Found out anew after each
             share of a turn in which it is set; so whoever begins any of these sets it.
@@ -63,6 +67,7 @@ class Session(Timer):
         "input_bytes",
         "leases_told",
         "lost",
+        "name",
         "paused",
         "peer",
         "reader",
@@ -73,15 +78,20 @@ class Session(Timer):
         "spoken",
         "stalled",
         "tag",
+        "tagged",
         "undelivered",
         "unsent_bytes",
+        "version",
         "waiter",
+        "withdrawn",
     )
 
     def __init__(self, table: Table[Command], line_bytes_max: int = 0) -> None:
         super().__init__(None)
         self.peer: Any = None
         self.reader: Reader[Command] = Reader(table, line_bytes_max)
+        self.version = 1
+        self.name = b""
         self.replies: list[bytes] = []
         self.unsent_bytes = 0
         self.undelivered: list[tuple[bytes, int]] = []
@@ -90,7 +100,9 @@ class Session(Timer):
         self.serving: list[Job] = []
         self.waiter: Waiter | None = None
         self.careful = False
-        self.asked: tuple[Command, Any] | None = None
+        self.tagged: dict[Waiter, None] = {}
+        self.withdrawn = False
+        self.asked: tuple[Command, Any, int | None] | None = None
         self.eof = False
         self.lost = False
         self.stalled = False
@@ -104,6 +116,11 @@ class Session(Timer):
         self.runnable = False
         self.spoken = False
         self.tag = 0
+
+    @property
+    def waiters(self) -> list[Waiter]:
+        """All that it waits for."""
+        return [*self.tagged] if self.waiter is None else [*self.tagged, self.waiter]
 
     def end(self, how: int, reply: bytes = b"") -> None:
         """End the session after a last reply; what else was received is thrown away.

@@ -23,6 +23,7 @@ class Waiter(Timer):
 
     Attributes:
         session: who asked.
+        tag: of the request; None for a request that holds up those behind it.
         wait: what for.
         told: the reply that tells what became of its job, while it is on its way; else empty.
         in_line: whether it stands in the lines of its names.
@@ -31,16 +32,22 @@ class Waiter(Timer):
             began, and nothing has happened to it since.
     """
 
-    __slots__ = ("in_line", "over", "plain", "session", "told", "wait")
+    __slots__ = ("in_line", "over", "plain", "session", "tag", "told", "wait")
 
-    def __init__(self, session: Session, wait: Wait, until_ms: int) -> None:
+    def __init__(self, session: Session, wait: Wait, until_ms: int, tag: int | None = None) -> None:
         super().__init__(until_ms)
         self.session = session
+        self.tag = tag
         self.wait = wait
         self.told = b""
         self.in_line = False
         self.over = False
         self.plain = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits still."""
+        return self.session.waiter is self or self in self.session.tagged
 
     @property
     def cost(self) -> int:
@@ -56,6 +63,7 @@ class Waiting:
         lines: by name those who wait for a job of it; no line is empty. The engine looks into
             it to know whose queues' ready jobs are to be told of.
         size: how many wait.
+        tagged: how many of them under a tag.
         names: how many places in lines they take.
         shifted: names whose line was begun or ended; emptied by the broker.
     """
@@ -63,6 +71,7 @@ class Waiting:
     def __init__(self) -> None:
         self.lines: dict[bytes, OrderedDict[Waiter, None]] = {}
         self.size = 0
+        self.tagged = 0
         self.shifted: OrderedDict[bytes, None] = OrderedDict()
         self.names = 0
         self._ends: Calendar[Waiter] = Calendar()
@@ -70,7 +79,11 @@ class Waiting:
     def add(self, waiter: Waiter, now_ms: int) -> None:
         """Let a waiter wait."""
         self.size += 1
-        waiter.session.waiter = waiter
+        if waiter.tag is None:
+            waiter.session.waiter = waiter
+        else:
+            waiter.session.tagged[waiter] = None
+            self.tagged += 1
         waiter.session.careful = True
         self._ends.set(waiter, now_ms)
         wait = waiter.wait
@@ -114,7 +127,11 @@ class Waiting:
     def remove(self, waiter: Waiter) -> None:
         """Let a waiter wait no longer."""
         self.size -= 1
-        waiter.session.waiter = None
+        if waiter.tag is None:
+            waiter.session.waiter = None
+        else:
+            del waiter.session.tagged[waiter]
+            self.tagged -= 1
         waiter.unset()
         wait = waiter.wait
         if isinstance(wait, ResultWait):

@@ -8,15 +8,18 @@ from workq.commands import (
     complete,
     delete,
     fail,
+    hello,
     help,
     inspect,
     lease,
     ping,
     quit,
+    release,
     result,
     run,
     schedule,
     stats,
+    touch,
 )
 from workq.commands.base import Command
 
@@ -27,11 +30,14 @@ COMMANDS: tuple[Command, ...] = (
     lease.COMMAND,
     complete.COMMAND,
     fail.COMMAND,
+    touch.COMMAND,
+    release.COMMAND,
     result.COMMAND,
     delete.COMMAND,
     *inspect.COMMANDS,
     stats.COMMAND,
     ping.COMMAND,
+    hello.COMMAND,
     help.COMMAND,
     quit.COMMAND,
 )

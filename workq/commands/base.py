@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from workq.engine.engine import Engine
 from workq.engine.job import COMPLETED, Job
+from workq.limits import Bounds
 from workq.wire import replies
 from workq.wire.fields import Field
 from workq.wire.grammar import Arguments, Grammar
@@ -93,6 +94,7 @@ class Desk(Protocol):
 
     engine: Engine
     facts: Facts
+    bounds: Bounds
     commands: tuple[Command, ...]
 
     @property
@@ -105,8 +107,18 @@ class Desk(Protocol):
         """What there is room for."""
         ...
 
-    def hand_out(self, job: Job) -> bytes:
-        """Lease a ready job to the asking session; return the reply that tells it so."""
+    def hand_out(self, job: Job, wait: JobWait) -> bytes:
+        """Lease a ready job to the asking session, and more if it wants more; return the reply that
+        tells it so."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The version of the protocol that the asking session speaks."""
+        ...
+
+    def greet(self, name: bytes) -> None:
+        """Let the asking session, which calls itself so, speak version 2 from now on."""
         ...
 
     def quit(self) -> None:
@@ -124,10 +136,12 @@ class JobWait(NamedTuple):
     Attributes:
         names: the queues it may come from.
         wait_ms: how long.
+        jobs_max: how many jobs are wanted, of those that are there when the first is.
     """
 
     names: tuple[bytes, ...]
     wait_ms: int
+    jobs_max: int = 1
 
 
 class ResultWait(NamedTuple):
@@ -149,12 +163,16 @@ def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
 
     Args:
         desk: of the command.
-        arguments: of a request with a job's id and a result.
+        arguments: of a request with a job's id, values of which the first is the token of the lease
+            that it is bound to (None for none), and a result.
     """
-    job_id, _, result = arguments
+    job_id, values, result = arguments
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
+    token = values[0]
+    if token is not None and is_lost(job, token):
+        return replies.LEASE_LOST
     if job.result is not None:
         return replies.DUPLICATE_RESULT
     if result and (refusal := desk.room.refuses_result(len(result))) is not None:
@@ -162,8 +180,32 @@ def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
     return job
 
 
+def is_lost(job: Job, token: int) -> bool:
+    """Whether a lease is over: the job has another one, or none."""
+    lease = job.lease
+    return lease is None or lease.token != token
+
+
+def held(desk: Desk, job_id: bytes, token: int | None) -> Job | bytes:
+    """The job of an id, if it is leased; or the error that says why something cannot happen to its
+    lease.
+
+    Args:
+        desk: of the command.
+        job_id: of the job.
+        token: of the lease that is meant; None for whichever it has.
+    """
+    job = desk.engine.find(job_id)
+    if job is None:
+        return replies.NOT_FOUND
+    if job.lease is None or (token is not None and is_lost(job, token)):
+        return replies.LEASE_LOST
+    return job
+
+
 #: What a command that reports the end of a job answers, for its details.
 UNFINISHED_REPLIES = """\
+With -lease it is done only if that lease stands; else -CLIENT-ERROR Lease lost.
 +OK, -NOT-FOUND, or -CLIENT-ERROR Duplicate result when it is finished already;
 -SERVER-ERROR Out of memory when a result of this size cannot be kept."""
 
@@ -173,7 +215,7 @@ Reply: TypeAlias = bytes | Wait
 
 
 def leased(job: Job) -> bytes:
-    """The reply that hands a job to a worker."""
+    """The reply that hands one job to a worker, on version 1: the usual one."""
     payload = job.payload
     return b"+OK 1\r\n%b %b %d %d\r\n%b\r\n" % (
         job.id,
@@ -184,12 +226,34 @@ def leased(job: Job) -> bytes:
     )
 
 
+def lease_entry(job: Job, version: int) -> bytes:
+    """What hands a job to a worker, in a reply of a version of the protocol."""
+    payload, lease = job.payload, job.lease
+    assert lease is not None
+    return b"%b %b %d %d%b\r\n%b\r\n" % (
+        job.id,
+        job.queue.name,
+        job.options.ttr_ms,
+        len(payload),
+        b"" if version == 1 else b" token=%d attempt=%d" % (lease.token, job.attempts),
+        payload,
+    )
+
+
 def finished(job: Job) -> bytes:
     """The reply that tells the result of a job."""
     result = job.result
     assert result is not None
     success = job.state is COMPLETED
     return b"+OK 1\r\n%b %d %d\r\n%b\r\n" % (job.id, success, len(result), result)
+
+
+def result_entry(job: Job) -> bytes:
+    """What tells the result of a job, in a reply with several."""
+    result = job.result
+    assert result is not None
+    success = job.state is COMPLETED
+    return b"%b %d %d\r\n%b\r\n" % (job.id, success, len(result), result)
 
 
 Execute: TypeAlias = Callable[[Desk, Any], Reply]
@@ -214,6 +278,7 @@ class Command(Grammar):
         cost: how much it does, in usual requests; a turn may do so many (limits.py). Or a function
             that tells it from the arguments.
         closing: whether it is still served while the server shuts down.
+        waits: whether it may have to wait.
     """
 
     def __init__(
@@ -225,7 +290,7 @@ class Command(Grammar):
         summary: str,
         details: str = "",
         flags: tuple[Field, ...] = (),
-        many: bool = False,
+        many: int = 0,
         optional: int = 0,
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
@@ -233,6 +298,7 @@ class Command(Grammar):
         overall: bool = False,
         naming: bool = False,
         closing: bool = False,
+        waits: bool = False,
         cost: int | Callable[[Arguments], int] = 1,
     ) -> None:
         super().__init__(
@@ -251,5 +317,6 @@ class Command(Grammar):
         self.overall = overall
         self.naming = naming
         self.closing = closing
+        self.waits = waits
         #: 0 where `weigh` tells it.
         self.cost, self.weigh = (cost, _no_cost) if isinstance(cost, int) else (0, cost)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, cast
 
 from workq.commands.base import Command, Desk
 from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
 from workq.engine.queue import Order, Queue
-from workq.limits import LISTED_BYTES_MAX
+from workq.limits import LISTED_BYTES_MAX, LISTED_MAX
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, LIMIT, OFFSET, QUEUE_NAME
 from workq.wire.grammar import Arguments
@@ -29,9 +29,9 @@ def _state_number(job: Job) -> int:
     return _PENDING if back else _NEW
 
 
-def _job_block(job: Job, offset_ms: int) -> bytes:
+def _job_block(desk: Desk, job: Job) -> bytes:
     # Times are kept by the clock that never steps, and shown by the wall's.
-    options = job.options
+    options, offset_ms = job.options, _offset_ms(desk)
     pairs: list[tuple[str, Any]] = [
         ("name", job.queue.name),
         ("ttr", options.ttr_ms),
@@ -48,15 +48,45 @@ def _job_block(job: Job, offset_ms: int) -> bytes:
     ]
     if job.time_ms is not None:
         pairs.append(("time", replies.time(job.time_ms)))
+    if desk.version > 1:
+        pairs += _later_pairs(job, offset_ms)
     return replies.block(job.id, pairs)
 
 
+def _later_pairs(job: Job, offset_ms: int) -> list[tuple[str, Any]]:
+    """What version 2 shows besides, at the end."""
+    pairs: list[tuple[str, Any]] = [("timeouts", job.timeouts)]
+    pairs += zip(("retry-delay", "backoff", "retry-max"), job.options.retry, strict=True)
+    if job.hold_until_ms is not None:
+        pairs.append(("held-until", replies.time(job.hold_until_ms + offset_ms)))
+    return pairs
+
+
 def _job(desk: Desk, arguments: Arguments) -> bytes:
-    job_id, _ = arguments
+    job_id, others = arguments
+    if others:
+        return _several_jobs(desk, dict.fromkeys((job_id, *others)))
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
-    return replies.counted([_job_block(job, _offset_ms(desk))])
+    return replies.counted([_job_block(desk, job)])
+
+
+def _several_jobs(desk: Desk, ids: Iterable[bytes]) -> bytes:
+    found = (desk.engine.find(job_id) for job_id in ids)
+    return _listed(desk, (job for job in found if job is not None))
+
+
+def _listed(desk: Desk, jobs: Iterable[Job]) -> bytes:
+    """Jobs, until they are too many bytes."""
+    blocks: list[bytes] = []
+    size = 0
+    for job in jobs:
+        blocks.append(_job_block(desk, job))
+        size += len(blocks[-1])
+        if size >= LISTED_BYTES_MAX:
+            break
+    return replies.counted(blocks)
 
 
 def _offset_ms(desk: Desk) -> int:
@@ -77,14 +107,7 @@ def _listing(command: str, of: Callable[[Queue[Job]], Order[Job]], summary: str)
         queue = desk.engine.queues.get(name)
         if queue is None:
             return replies.counted([]) if name in desk.names else replies.NOT_FOUND
-        blocks: list[bytes] = []
-        size = 0
-        for job in islice(of(queue).from_offset(offset), limit):
-            blocks.append(_job_block(job, _offset_ms(desk)))
-            size += len(blocks[-1])
-            if size >= LISTED_BYTES_MAX:
-                break
-        return replies.counted(blocks)
+        return _listed(desk, islice(of(queue).from_offset(offset), limit))
 
     return Command(
         command,
@@ -129,10 +152,13 @@ COMMANDS = (
     Command(
         "inspect job",
         (JOB_ID,),
+        many=LISTED_MAX,
         execute=_job,
-        cost=2,
+        cost=lambda arguments: 2 + 2 * len(arguments[1]),
         summary="show a job",
-        details="+OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.",
+        details="""\
++OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.
+Of several ids: +OK <n>, then as much for each that there is.""",
     ),
     _listing(
         "inspect jobs",
@@ -142,7 +168,7 @@ COMMANDS = (
     _listing(
         "inspect scheduled-jobs",
         lambda queue: queue.scheduled,
-        "show the scheduled jobs of a queue",
+        "show the jobs of a queue that wait for their time",
     ),
     Command(
         "inspect queue",

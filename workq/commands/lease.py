@@ -3,14 +3,20 @@
 from typing import Any
 
 from workq.commands.base import Command, Desk, JobWait, Reply
+from workq.limits import LEASE_NAMES_MAX
 from workq.wire import replies
-from workq.wire.fields import QUEUE_NAME, WAIT
+from workq.wire.fields import COUNT, QUEUE_NAME, WAIT
 from workq.wire.grammar import Arguments
 
 
 def _make(values: list[Any], flags: dict[str, Any]) -> tuple[JobWait]:
     *names, wait_ms = values
-    return (JobWait(tuple(dict.fromkeys(names)), wait_ms),)
+    return (JobWait(tuple(dict.fromkeys(names)), wait_ms, flags.get("count", 1)),)
+
+
+def _weigh(arguments: Arguments) -> int:
+    wait: JobWait = arguments[0]
+    return wait.jobs_max
 
 
 def execute(desk: Desk, arguments: Arguments) -> Reply:
@@ -24,19 +30,23 @@ def execute(desk: Desk, arguments: Arguments) -> Reply:
     if job is None or len(names) > 1:  # a single queue with a job is known anyway
         for name in names:
             desk.names.mention(name)
-    return replies.TIMEOUT if job is None else desk.hand_out(job)
+    return replies.TIMEOUT if job is None else desk.hand_out(job, wait)
 
 
 COMMAND = Command(
     "lease",
     (QUEUE_NAME, WAIT),
-    many=True,
+    many=LEASE_NAMES_MAX,
+    flags=(COUNT,),
     make=_make,
     execute=execute,
+    waits=True,
+    cost=_weigh,
     summary="take the next job of one of the queues, waiting up to <wait-timeout> ms",
     details="""\
 wait-timeout 0 asks only for a job that is ready now.
-+OK 1, then `<id> <name> <ttr> <size>` and the payload; -TIMEOUT when none came.
+count: up to so many jobs, of those that are ready; it waits only for the first.
++OK <n>, then n times `<id> <name> <ttr> <size>` and the payload; -TIMEOUT when none came.
 -SERVER-ERROR Out of memory when too many wait for too many queues.""",
     overall=True,
 )

@@ -33,6 +33,7 @@ COMMAND = Command(
     block_error=replies.INVALID_PAYLOAD_SIZE,
     make=_make,
     execute=execute,
+    waits=True,
     summary="add a job and wait for its result; it is gone when the wait ends",
     details="""\
 wait-timeout: how long it may wait for a worker, ms; one that has it then may end its lease.

@@ -2,20 +2,11 @@
 
 from typing import Any
 
-from workq.commands.add import options
+from workq.commands.add import OPTION_WORDS, OPTIONS, options
 from workq.commands.base import Command, Desk
 from workq.engine.job import Options
 from workq.wire import replies
-from workq.wire.fields import (
-    JOB_ID,
-    MAX_ATTEMPTS,
-    MAX_FAILS,
-    PRIORITY,
-    QUEUE_NAME,
-    TIME,
-    TTL,
-    TTR,
-)
+from workq.wire.fields import JOB_ID, QUEUE_NAME, TIME, TTL, TTR
 from workq.wire.grammar import Arguments
 
 
@@ -41,14 +32,15 @@ def execute(desk: Desk, arguments: Arguments) -> bytes:
 COMMAND = Command(
     "schedule",
     (JOB_ID, QUEUE_NAME, TTR, TTL, TIME),
-    flags=(PRIORITY, MAX_ATTEMPTS, MAX_FAILS),
+    flags=OPTIONS,
     block_error=replies.INVALID_PAYLOAD_SIZE,
     make=_make,
     varied=True,
     execute=execute,
     cost=2,  # two deadlines: a turn must not make more of them than it can fire
     summary="add a job that is due at <time>, like 2030-01-31T08:00:00Z",
-    details="""\
+    details=f"""\
 The TTL runs from that time. A time that is past is due at once.
+{OPTION_WORDS}
 +OK, -CLIENT-ERROR Duplicate job, or -CLIENT-ERROR Invalid Time when time and TTL are over.""",
 )

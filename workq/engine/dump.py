@@ -42,6 +42,7 @@ def durable(state: State) -> dict[str, Any]:
                 "fails": job.fails,
                 "timeouts": job.timeouts,
                 "lease": None if job.lease is None else [job.lease.token, job.lease.at_ms],
+                "hold": job.hold_until_ms,
                 "result": job.result,
             }
             for job in sorted(state.jobs.values(), key=lambda job: job.id)
@@ -58,8 +59,8 @@ def records(state: State) -> Iterator[Transition]:
         yield transitions.CLOCK, state.offset_ms
     durable_jobs = [job for job in state.jobs.values() if not job.foreground]
     for job in sorted(durable_jobs, key=lambda job: job.seq):
-        lease = job.lease
-        yield (
+        lease, hold_until_ms = job.lease, job.hold_until_ms
+        record: Transition = (
             transitions.RESTORED,
             job.seq,
             job.id,
@@ -78,6 +79,7 @@ def records(state: State) -> Iterator[Transition]:
             None if lease is None else lease.at_ms,
             job.result,
         )
+        yield record if hold_until_ms is None else (*record, hold_until_ms)
 
 
 def digest(state: State) -> bytes:
@@ -104,6 +106,7 @@ def rest(state: State) -> dict[str, Any]:
         },
         "expiries": sorted((job.at_ms, job.id) for job in state.expiries.timers()),
         "deadlines": sorted((lease.at_ms, lease.job.id) for lease in state.deadlines.timers()),
+        "holds": sorted((hold.at_ms, hold.job.id) for hold in state.holds.timers()),
         "schedules": sorted((timer.at_ms, timer.job.id) for timer in state.schedules.timers()),
         "counts": dict(state.counts),
         "size": state.size,

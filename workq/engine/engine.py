@@ -15,7 +15,7 @@ from typing import Any
 
 from workq.engine import transitions
 from workq.engine.calendar import NEVER, Calendar, Timer
-from workq.engine.job import LEASED, Job, Lease, Options, Schedule
+from workq.engine.job import LEASED, Hold, Job, Lease, Options, Schedule
 from workq.engine.queue import Queue
 from workq.engine.split import MASK, SHIFT
 from workq.engine.state import APPLY, State
@@ -76,7 +76,7 @@ class Engine(State):
     def advance(self, now_ms: int, offset_ms: int) -> None:
         """Let time come to `now_ms` and fire what is due, as much as one turn may.
 
-        TTLs first, then TTRs, then schedules, so that one instant has one outcome.
+        TTLs first, then TTRs, then holds, then schedules, so that one instant has one outcome.
         """
         assert now_ms >= self.now_ms, "now_ms never steps back"
         if self.behind:  # what has come by the wall clock has come, though it steps back now
@@ -86,12 +86,24 @@ class Engine(State):
         self.behind = False
         if not -CLOCK_STEP_MS < offset_ms - self.offset_ms < CLOCK_STEP_MS:
             self._note_clock(offset_ms)
+        if (
+            self.expiries.soonest_ms <= now_ms
+            or self.deadlines.soonest_ms <= now_ms
+            or self.holds.soonest_ms <= now_ms
+            or self.schedules.soonest_ms <= wall_ms
+        ):
+            self._sweep(now_ms, wall_ms)
+
+    def _sweep(self, now_ms: int, wall_ms: int) -> None:
+        """Fire what is due, as much as one turn may."""
         fires_max, moves_max = DEADLINES_PER_TURN_MAX, CASCADES_PER_TURN_MAX
-        for calendar, time_ms in (
+        calendars: tuple[tuple[Calendar[Any], int], ...] = (
             (self.expiries, now_ms),
             (self.deadlines, now_ms),
+            (self.holds, now_ms),
             (self.schedules, wall_ms),
-        ):
+        )
+        for calendar, time_ms in calendars:
             if calendar.soonest_ms <= time_ms:
                 moves_max -= calendar.cascade(time_ms, moves_max)
                 fires_max -= self._fire(calendar, time_ms, fires_max)
@@ -109,7 +121,7 @@ class Engine(State):
         """When `advance` is wanted again at the latest, in `now_ms` terms; `NEVER` for never."""
         if self.behind:
             return self.now_ms
-        soonest_ms = min(self.expiries.soonest_ms, self.deadlines.soonest_ms)
+        soonest_ms = min(self.expiries.soonest_ms, self.deadlines.soonest_ms, self.holds.soonest_ms)
         if self.schedules.soonest_ms == NEVER:
             return soonest_ms
         return min(soonest_ms, self.schedules.soonest_ms - (self.wall_ms - self.now_ms))
@@ -128,7 +140,7 @@ class Engine(State):
         if isinstance(timer, Job):
             self._expire(timer)
         else:
-            assert isinstance(timer, Lease | Schedule)
+            assert isinstance(timer, Lease | Hold)
             self._catch_up(timer.job)
 
     def find(self, job_id: bytes) -> Job | None:
@@ -145,7 +157,8 @@ class Engine(State):
             return None
         if _is_due(job.lease, self.now_ms):
             self._time_out(job)
-        if _is_due(job.schedule, self.wall_ms):
+        hold = job.hold
+        if _is_due(hold, self.wall_ms if type(hold) is Schedule else self.now_ms):
             self._make((transitions.DUE, job.id), job)
         return job
 
@@ -158,6 +171,7 @@ class Engine(State):
         options: Options,
         payload: bytes,
         time_ms: int | None = None,
+        delay_ms: int = 0,
     ) -> None:
         """Take a job in, whose id is not taken.
 
@@ -167,17 +181,22 @@ class Engine(State):
             options: its options.
             payload: its payload.
             time_ms: when it is due by the wall clock; None for at once.
+            delay_ms: in what time it is due, if it has no `time_ms`.
         """
+        kind = transitions.ADDED
         now_ms = due_ms = expires_ms = self.now_ms
         if time_ms is not None:
             # From here on in terms of now_ms: deadlines and order do not follow the wall clock.
             scheduled_ms = time_ms - (self.wall_ms - now_ms)
             due_ms = max(scheduled_ms, now_ms)
             expires_ms = scheduled_ms
+        elif delay_ms:
+            kind = transitions.DELAYED
+            due_ms += delay_ms
         expires_ms += options.ttl_ms
         self._last_seq = seq = self._last_seq + 1
         transition = (
-            transitions.ADDED,
+            kind,
             seq,
             job_id,
             name,
@@ -188,8 +207,8 @@ class Engine(State):
             time_ms,
             payload,
         )
-        APPLY[transitions.ADDED](self, transition, None)
-        self.tally[transitions.ADDED] += 1
+        APPLY[kind](self, transition, None)
+        self.tally[kind] += 1
         self.commit.append(transition)
         self.commit_bytes += len(payload)
 
@@ -236,18 +255,35 @@ class Engine(State):
         if job is not None and job.lease is not None and job.lease.token == token:
             self._make((transitions.RETURNED, job.id, transitions.GIVEN_BACK), job)
 
+    def release(self, job: Job) -> None:
+        """End the lease of a job that is leased, as if it had never been."""
+        self._make((transitions.RETURNED, job.id, transitions.GIVEN_BACK), job)
+
+    def touch(self, job: Job, ttr_ms: int) -> None:
+        """Let the lease of a job that is leased end in so much time from now."""
+        self._make((transitions.TOUCHED, job.id, self.now_ms + ttr_ms), job)
+
     def complete(self, job: Job, result: bytes) -> None:
         """Finish a job that is not finished, with success."""
         self.commit_bytes += len(result)
         self._make((transitions.COMPLETED, job.id, result), job)
 
-    def fail(self, job: Job, result: bytes) -> None:
-        """Count a failure of a job that is not finished; the last one it may have finishes it."""
-        if job.fails + 1 >= job.options.max_fails or _exhausted(job):
+    def fail(
+        self, job: Job, result: bytes, delay_ms: int | None = None, final: bool = False
+    ) -> None:
+        """Count a failure of a job that is not finished; the last one it may have finishes it.
+
+        Args:
+            job: the job.
+            result: kept if that finishes it.
+            delay_ms: how long it is held back if it comes back; None for as its options say.
+            final: whether this is the last failure whatever its options say.
+        """
+        if final or job.fails + 1 >= job.options.max_fails or _exhausted(job):
             self.commit_bytes += len(result)
             self._make((transitions.FAILED, job.id, transitions.FAILURE, result), job)
         else:
-            self._make((transitions.RETURNED, job.id, transitions.FAILURE), job)
+            self._return(job, transitions.FAILURE, self.now_ms, delay_ms)
 
     def delete(self, job: Job) -> None:
         """Remove a job."""
@@ -272,7 +308,25 @@ class Engine(State):
         if _exhausted(job):
             self._make((transitions.FAILED, job.id, transitions.TIMED_OUT, b""), job)
         else:
-            self._make((transitions.RETURNED, job.id, transitions.TIMED_OUT), job)
+            assert job.lease is not None and job.lease.at_ms is not None
+            self._return(job, transitions.TIMED_OUT, job.lease.at_ms)
+
+    def _return(self, job: Job, reason: int, ended_ms: int, delay_ms: int | None = None) -> None:
+        """Count a failure or a lost lease, after which a job comes back, at once or held back.
+
+        Args:
+            job: the job; one that is not leased stays where it is.
+            reason: of the transition.
+            ended_ms: from when on it is held back: not when the sweep came to it.
+            delay_ms: how long; None for as its options say.
+        """
+        if delay_ms is None:
+            delay_ms = job.options.retry_ms(job.fails + job.timeouts + 1)
+        until_ms = ended_ms + delay_ms
+        if job.lease is None or until_ms <= self.now_ms:
+            self._make((transitions.RETURNED, job.id, reason), job)
+        else:
+            self._make((transitions.RETURNED, job.id, reason, until_ms), job)
 
 
 def _is_due(timer: Timer | None, time_ms: int) -> bool:

@@ -28,7 +28,7 @@ JOB: Final = {
     "timeouts": DURABLE,
     "lease": DURABLE,
     "result": DURABLE,
-    "schedule": DERIVED,
+    "hold": DURABLE,
     "_before": DERIVED,
     "_after": DERIVED,
     "foreground": VOLATILE,
@@ -44,7 +44,15 @@ LEASE: Final = {
     "_after": DERIVED,
 }
 
-#: The fields of the wait of a scheduled job, which the job's `time_ms` makes.
+#: The fields of what holds a job back, shown as `hold_until_ms`. `at_ms` is its end.
+HOLD: Final = {
+    "job": DURABLE,
+    "at_ms": DURABLE,
+    "_before": DERIVED,
+    "_after": DERIVED,
+}
+
+#: The same of a scheduled job, which the job's `time_ms` makes.
 SCHEDULE: Final = {
     "job": DERIVED,
     "at_ms": DERIVED,
@@ -72,6 +80,7 @@ STATE: Final = {
     "queues": DERIVED,
     "expiries": DERIVED,
     "deadlines": DERIVED,
+    "holds": DERIVED,
     "schedules": DERIVED,
     "resting": DERIVED,
     "size": DERIVED,

@@ -22,6 +22,7 @@ from workq.engine.job import (
     READY,
     SCHEDULED,
     STATES,
+    Hold,
     Job,
     Lease,
     Schedule,
@@ -45,8 +46,8 @@ class State:
         offset_ms: what the wall clock was ahead of the time that never steps when that last
             changed by much: with it, the next start goes on where time had come to.
         queues: every queue that has a job, by name.
-        expiries, deadlines, schedules: when TTLs, leases and schedules end; the last by the
-            wall clock.
+        expiries, deadlines, holds, schedules: when TTLs, leases, delays and schedules end; the
+            last by the wall clock.
         resting: the number of jobs in each state but ready, which is what is left.
         size, queue_count: how many jobs there are, and how many queues have one.
         held_bytes: payloads and results together.
@@ -66,6 +67,7 @@ class State:
         self.queues: SplitDict[Queue[Job]] = SplitDict()
         self.expiries: Calendar[Job] = Calendar()
         self.deadlines: Calendar[Lease] = Calendar()
+        self.holds: Calendar[Hold] = Calendar()
         self.schedules: Calendar[Schedule] = Calendar()
         self.resting = {SCHEDULED: 0, LEASED: 0, COMPLETED: 0, FAILED: 0}
         self.size = 0
@@ -112,6 +114,8 @@ class State:
                     raise _unfit(transition, "is not there")
             if job.state not in before and not _is_counted_only(transition, job):
                 raise _unfit(transition, f"is {job.state}")
+            if kind in _HELD and (job.hold is not None) != _HELD[kind]:
+                raise _unfit(transition, "is held back" if job.hold else "is not held back")
             if kind == transitions.LEASED and transition[2] <= self.token:
                 raise TransitionError(f"{reprlib.repr(transition)} goes back")
         elif kind == transitions.COUNTERS:
@@ -124,6 +128,9 @@ class State:
             restores = kind == transitions.RESTORED
             if restores and not _is_whole(transition):
                 raise _unfit(transition, "fits no state")
+            timed = transition[8] is not None or transition[5] == transition[4]
+            if timed == (kind == transitions.DELAYED) and not restores:
+                raise _unfit(transition, "has no time, or one too many")
             # Those of a snapshot come in their order too, though how far they go is known before.
             if transition[1] <= (self.applied_seq if restores else self.seq):
                 raise TransitionError(f"{reprlib.repr(transition)} goes back")
@@ -167,9 +174,12 @@ class State:
             self._make_ready(job)
         else:
             self.resting[SCHEDULED] += 1
-            queue.scheduled.add(job)
-            job.schedule = Schedule(job, time_ms)
-            self.schedules.set(job.schedule, self.now_ms)
+            if time_ms is None:
+                self._hold_back(job, due_ms)
+            else:
+                queue.scheduled.add(job)
+                job.hold = schedule = Schedule(job, time_ms)
+                self.schedules.set(schedule, self.now_ms)
 
     def _restored(self, transition: Transition, _: None) -> None:
         """A job as it stood: put in first as one that is new, then into its state."""
@@ -180,11 +190,12 @@ class State:
         self.seq = max(given, self.seq)  # later numbers may have been of jobs that are gone
         _, job.attempts, job.fails, job.timeouts = transition[10:14]
         state, result = STATES[transition[10]], transition[16]
-        if state == job.state:
+        hold_until_ms = transition[17] if len(transition) > 17 else None
+        if state == job.state and (hold_until_ms is None or state == SCHEDULED):
             return
         if state == READY:
             self._leave(job)
-            self._make_ready(job)
+            self._come_back(job, hold_until_ms)
         elif state == LEASED:
             self._leave(job)
             self._lend(job, token, transition[15])
@@ -219,9 +230,16 @@ class State:
         _count(job, transition[2])
         if job.lease is not None:
             self._leave(job)
-            self._make_ready(job)
+            self._come_back(job, transition[3] if len(transition) > 3 else None)
             if job.watchers:
                 self.changed.append(job)
+
+    def _touched(self, transition: Transition, job: Job) -> None:
+        lease = job.lease
+        assert lease is not None
+        lease.unset()
+        lease.at_ms = transition[2]
+        self.deadlines.set(lease, self.now_ms)
 
     def _completed(self, transition: Transition, job: Job) -> None:
         self._finish(job, COMPLETED, transition[2])
@@ -261,6 +279,20 @@ class State:
         if queue.name in self.awaited:
             self.wake(queue)
 
+    def _come_back(self, job: Job, hold_until_ms: int | None) -> None:
+        """Let a job be leased again, at once or after its delay; its place is the same."""
+        if hold_until_ms is None:
+            self._make_ready(job)
+        else:
+            job.state = READY
+            self._hold_back(job, hold_until_ms)
+
+    def _hold_back(self, job: Job, until_ms: int) -> None:
+        """Keep a job from being leased for a while: with those that wait for their time."""
+        job.queue.scheduled.add(job)
+        job.hold = hold = Hold(job, until_ms)
+        self.holds.set(hold, self.now_ms)
+
     def wake(self, queue: Queue[Job]) -> None:
         """Have those served who wait for a job of a queue that has one."""
         if not queue.woken:
@@ -280,18 +312,26 @@ class State:
         """Take a job out of whatever its state has put it in; a finished one is in nothing."""
         state = job.state
         if state is READY:
-            job.queue.ready.remove(job)
+            if job.hold is None:
+                job.queue.ready.remove(job)
+            else:
+                self._let_go(job)
         elif state is LEASED:
             assert job.lease is not None
             self.resting[LEASED] -= 1
             job.lease.unset()
             job.lease = None
         elif state is SCHEDULED:
-            assert job.schedule is not None
             self.resting[SCHEDULED] -= 1
-            job.queue.scheduled.remove(job)
-            job.schedule.unset()
-            job.schedule = None
+            self._let_go(job)
+
+    def _let_go(self, job: Job) -> None:
+        """Hold a job back no longer."""
+        hold = job.hold
+        assert hold is not None
+        job.queue.scheduled.remove(job)
+        hold.unset()
+        job.hold = None
 
 
 def _count(job: Job, reason: int) -> None:
@@ -312,13 +352,22 @@ def _unfit(transition: Transition, what: str) -> TransitionError:
 def _is_whole(transition: Transition) -> bool:
     """Whether a restored job has what its state needs, and nothing else."""
     number, deadline_ms, result = transition[10], transition[15], transition[16]
+    held = len(transition) > 17 and transition[17] is not None
     if not 0 <= number < len(STATES):
         return False
     state = STATES[number]
+    if (
+        held
+        and state is SCHEDULED
+        and (transition[8] is not None or transition[17] != transition[5])
+    ):
+        return False
     return (
         (deadline_ms is not None) == (state is LEASED)
         and (result is not None) == (state is COMPLETED or state is FAILED)
         and (state is not SCHEDULED or transition[5] != transition[4])
+        and (state is not SCHEDULED or held or transition[8] is not None)
+        and (not held or state is SCHEDULED or state is READY)
     )
 
 
@@ -336,14 +385,18 @@ _UNFINISHED = frozenset((SCHEDULED, READY, LEASED))
 #: In which states a job can be to which something happens; what is not here makes a job, or is of
 #: none.
 _BEFORE: dict[int, frozenset[str]] = {
-    transitions.DUE: frozenset((SCHEDULED,)),
+    transitions.DUE: frozenset((SCHEDULED, READY)),
     transitions.LEASED: frozenset((READY,)),
     transitions.RETURNED: frozenset((LEASED,)),
     transitions.COMPLETED: _UNFINISHED,
     transitions.FAILED: _UNFINISHED,
     transitions.EXPIRED: frozenset(STATES),
     transitions.DELETED: frozenset(STATES),
+    transitions.TOUCHED: frozenset((LEASED,)),
 }
+
+#: Whether a job must be held back, or must not be, to which something happens; else it may be.
+_HELD: dict[int, bool] = {transitions.DUE: True, transitions.LEASED: False}
 
 APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,
@@ -357,5 +410,7 @@ APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.STARTED: State._added,
     transitions.RESTORED: State._restored,
     transitions.COUNTERS: State._counters,
+    transitions.TOUCHED: State._touched,
+    transitions.DELAYED: State._added,
     transitions.CLOCK: State._clock,
 }

@@ -39,6 +39,7 @@ _DATA: Final = {
     transitions.COMPLETED: (2,),
     transitions.FAILED: (3,),
     transitions.RESTORED: (9, 16),
+    transitions.DELAYED: (9,),
 }
 
 

@@ -33,15 +33,18 @@ FIELDS: Final[Mapping[int, tuple[str, ...]]] = {
     transitions.ADDED: _JOB,
     transitions.DUE: ("id",),
     transitions.LEASED: ("id", "token", "deadline_ms"),
-    transitions.RETURNED: ("id", "reason"),
+    transitions.RETURNED: ("id", "reason", "hold_until_ms"),
     transitions.COMPLETED: ("id", "result"),
     transitions.FAILED: ("id", "reason", "result"),
     transitions.EXPIRED: ("id",),
     transitions.DELETED: ("id",),
     transitions.RESTORED: (
         *_JOB, "state", "attempts", "fails", "timeouts", "token", "deadline_ms", "result",
+        "hold_until_ms",
     ),
     transitions.COUNTERS: ("seq", "token"),
+    transitions.TOUCHED: ("id", "deadline_ms"),
+    transitions.DELAYED: _JOB,
     transitions.CLOCK: ("offset_ms",),
 }  # fmt: skip
 
@@ -54,7 +57,7 @@ REASONS: Final[Mapping[int, str]] = {
 
 _STATES: Final = dict(enumerate(STATES))
 
-_MAKING: Final = (transitions.ADDED, transitions.RESTORED)
+_MAKING: Final = (transitions.ADDED, transitions.RESTORED, transitions.DELAYED)
 _ENDING: Final = (transitions.EXPIRED, transitions.DELETED)
 
 
@@ -86,9 +89,9 @@ def shown_time(time_ms: int) -> str:
 def describe(transition: Transition) -> dict[str, Any]:
     """A transition as JSON can hold it: its type and fields by name."""
     shown: dict[str, Any] = {"type": transitions.NAMES[transition[0]]}
-    for name, value in zip(FIELDS[transition[0]], transition[1:], strict=True):
+    for name, value in zip(FIELDS[transition[0]], transition[1:], strict=False):
         if name == "options":
-            shown[name] = dict(zip(Options._fields, value, strict=True))
+            shown[name] = dict(zip(Options.NAMES, value, strict=False))
         elif name == "reason":
             shown[name] = _named(REASONS, value)
         elif name == "state":

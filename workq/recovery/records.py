@@ -2,9 +2,10 @@
 
 A body is a msgpack array of records, a record is a transition: an array of its type and its
 fields, in the order of `workq.engine.transitions`. Bytes are msgpack's bin, options an array of
-their numbers. A record, or its options, may be shorter than it is now: what was added later stands
-at the end and has a default (`_DEFAULTS`, `_OPTION_DEFAULTS`), which is filled in here, so that
-nobody else meets a short one. What is longer, or of an unknown type, comes from a newer server.
+their numbers. A record, or its options, may be shorter than it is now. What was added later stands
+at the end: either it may be left out where it says nothing (`_OPTIONAL`, and `Options` does so by
+itself), or it has a default (`_DEFAULTS`), which is filled in here, so that nobody else meets a
+record without it. What is longer, or of an unknown type, comes from a newer server.
 
 A commit that is too large for one frame is split anywhere between two records. Nothing that has to
 stay whole is parted by that: every command makes one record at the most, and deadlines that are
@@ -33,6 +34,7 @@ from workq.limits import FRAME_RECORDS_MAX, FRAME_SPLIT_BYTES
 _RECORD_BYTES: Final = 128
 
 #: The kinds of the values of a record of each type, its type included; "?" for one that may be nil.
+#: Those that may be left out at the end are not among them.
 _JOB_KINDS: Final = (int, int, bytes, bytes, int, int, "?", Options, "?", bytes)
 _KINDS: Final[Mapping[int, tuple[object, ...]]] = {
     transitions.ADDED: _JOB_KINDS,
@@ -45,6 +47,8 @@ _KINDS: Final[Mapping[int, tuple[object, ...]]] = {
     transitions.DELETED: (int, bytes),
     transitions.RESTORED: (*_JOB_KINDS, int, int, int, int, "?", "?", "?b"),
     transitions.COUNTERS: (int, int, int),
+    transitions.TOUCHED: (int, bytes, int),
+    transitions.DELAYED: _JOB_KINDS,
     transitions.CLOCK: (int, int),
 }
 _MAYBE: Final = {"?": (int, type(None)), "?b": (bytes, type(None))}
@@ -52,13 +56,16 @@ _MAYBE: Final = {"?": (int, type(None)), "?b": (bytes, type(None))}
 #: How many values a record of each type has, with its type.
 _LENGTHS: Final = {kind: len(kinds) for kind, kinds in _KINDS.items()}
 
+#: How many values there may be behind these, by type; each a number or nil.
+_OPTIONAL: Final[Mapping[int, int]] = {transitions.RETURNED: 1, transitions.RESTORED: 1}
+
 #: The values of the last fields of records that do not have them yet, by type: what each field that
 #: was added to a type stands for in what was written before. Nothing has been added so far.
 _DEFAULTS: Final[Mapping[int, Transition]] = {}
 
-#: The same for options, and how many numbers they have.
-_OPTION_DEFAULTS: Final[tuple[int, ...]] = ()
-_OPTIONS_LENGTH: Final = len(Options._fields)
+#: The same for options, and how many numbers they have at the most.
+_OPTION_DEFAULTS: Final[tuple[int, ...]] = Options.LATER
+_OPTIONS_LENGTH: Final = len(Options.NAMES)
 
 #: Where the queue's name and the options stand in the records that make a job.
 _NAME: Final = 3
@@ -143,7 +150,8 @@ class Unpacker:
             kind = record[0]
             if len(record) != lengths.get(kind):
                 record = _whole(record)
-            if kind == transitions.ADDED:  # spelled out: three quarters of all there is to do
+            if kind == transitions.ADDED or kind == transitions.DELAYED:
+                # Spelled out: three quarters of all there is to do.
                 (
                     _, seq, job_id, name, created_ms, due_ms, expires_ms, values, time_ms, payload,
                 ) = record  # fmt: skip
@@ -174,15 +182,17 @@ def makes_sense(record: Transition) -> bool:
 
     Who reads a log need not ask: the hashes vouch for it, and a start would take a seventh longer.
     """
-    for value, kind in zip(record, _KINDS[record[0]], strict=True):
+    kinds = (*_KINDS[record[0]], *("?" for _ in range(_OPTIONAL.get(record[0], 0))))
+    for value, kind in zip(record, kinds, strict=False):
         if type(value) not in _MAYBE.get(str(kind), (kind,)):
             return False
-    if record[0] not in (transitions.ADDED, transitions.RESTORED):
-        return True
-    created_ms, due_ms, time_ms = record[4], record[5], record[8]
-    if due_ms != created_ms and time_ms is None:
-        return False
-    return record[0] == transitions.ADDED or record[15] is None or record[14] is not None
+    if record[0] == transitions.ADDED or record[0] == transitions.DELAYED:
+        created_ms, due_ms, time_ms = record[4], record[5], record[8]
+        timed = record[0] == transitions.ADDED
+        return due_ms == created_ms if timed and time_ms is None else timed or time_ms is None
+    if record[0] == transitions.RESTORED:
+        return record[15] is None or record[14] is not None
+    return True
 
 
 def _whole(record: Transition) -> Transition:
@@ -192,6 +202,8 @@ def _whole(record: Transition) -> Transition:
         raise RecordError(f"it has a record of type {reprlib.repr(kind)}")
     what = f"a record of type {kind}"
     if kind in _LENGTHS:
+        if 0 < len(record) - _LENGTHS[kind] <= _OPTIONAL.get(kind, 0):
+            return record
         return _padded(record, _LENGTHS[kind], _DEFAULTS.get(kind, ()), what)
     # That of a foreground job is known, and on no log; a number that never was is to come.
     if kind > 0 and kind not in transitions.NAMES:

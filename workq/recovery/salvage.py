@@ -6,8 +6,8 @@ what is. Each is held against the state first:
 
 - one of a job that is not there, or is finished, is skipped and counted;
 - one that shows that another was lost has that one made up, if there is only one it can be: a
-  lease of a scheduled job tells that it had become due, one of a leased job that the earlier lease
-  had run out, and a new job whose id is taken that the earlier one is gone;
+  lease of a job that is held back tells that its time had come, one of a leased job that the
+  earlier lease had run out, and a new job whose id is taken that the earlier one is gone;
 - all others apply as they are, unless they cannot have happened: those are skipped and counted.
 
 So what comes out is a possible state, and as late as can be. It may still hold jobs whose end was
@@ -28,7 +28,7 @@ from workq.cmdlog.frames import COMMIT, MARK_BYTES, NO_HASH, SNAPSHOT_HEAD, SNAP
 from workq.cmdlog.segment import HEADER_BYTES
 from workq.cmdlog.stream import Stream
 from workq.engine import transitions
-from workq.engine.job import LEASED, READY, SCHEDULED
+from workq.engine.job import LEASED, READY
 from workq.engine.state import State, TransitionError
 from workq.engine.transitions import Transition
 from workq.errors import CorruptionError
@@ -38,7 +38,7 @@ from workq.recovery.records import NewerRecord, RecordError, Unpacker, makes_sen
 #: How many jobs of which something was skipped are named.
 NAMED_JOBS_MAX: Final = 20
 
-_MAKING: Final = (transitions.ADDED, transitions.RESTORED)
+_MAKING: Final = (transitions.ADDED, transitions.RESTORED, transitions.DELAYED)
 _ENDING: Final = (transitions.EXPIRED, transitions.DELETED)
 
 
@@ -354,11 +354,13 @@ def steps_to(state: State, record: Transition) -> tuple[list[Transition], str]:
         return [record], ""
     if job.finished:
         return [], "of a job that is finished"
-    if kind == transitions.DUE and job.state != SCHEDULED:
+    if kind == transitions.DUE and job.hold is None:
         return [], "of a job that was due already"
     if kind == transitions.RETURNED and job.lease is None and record[2] != transitions.FAILURE:
         return [], "of a lease that is not there"
-    if kind == transitions.LEASED and job.state == SCHEDULED:
+    if kind == transitions.TOUCHED and job.lease is None:
+        return [], "of a lease that is not there"
+    if kind == transitions.LEASED and job.hold is not None:
         return [(transitions.DUE, job.id), record], ""
     if kind == transitions.LEASED and job.state == LEASED:
         return [(transitions.RETURNED, job.id, transitions.TIMED_OUT), record], ""

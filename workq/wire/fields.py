@@ -22,10 +22,12 @@ class Field(NamedTuple):
     Attributes:
         name: as it stands in usage lines, `<name>`.
         read: its reader; raises `Refusal` with the field's own error.
+        varied: whether its values seldom repeat, so that remembering a line with it is of no use.
     """
 
     name: str
     read: Callable[[bytes], Any]
+    varied: bool = False
 
 
 def number(low: int, high: int, error: bytes, *, signed: bool = False) -> Callable[[bytes], int]:
@@ -106,6 +108,18 @@ TIME = Field("time", read_time)
 WAIT = Field("wait-timeout", number(0, limits.WAIT_MS_MAX, replies.INVALID_WAIT_TIMEOUT))
 OFFSET = Field("cursor-offset", number(0, limits.CURSOR_OFFSET_MAX, replies.INVALID_CURSOR_OFFSET))
 LIMIT = Field("limit", number(1, limits.LISTED_MAX, replies.INVALID_LIMIT))
+
+VERSION = Field("version", number(2, 2, replies.UNKNOWN_VERSION))
+DELAY = Field("delay", number(0, limits.DELAY_MS_MAX, replies.INVALID_DELAY))
+RETRY_DELAY = Field("retry-delay", number(0, limits.DELAY_MS_MAX, replies.INVALID_RETRY_DELAY))
+BACKOFF = Field("backoff", number(1, limits.BACKOFF_MAX, replies.INVALID_BACKOFF))
+RETRY_MAX = Field("retry-max", number(0, limits.DELAY_MS_MAX, replies.INVALID_RETRY_MAX))
+FINAL = Field("final", number(0, 1, replies.INVALID_FINAL))
+COUNT = Field("count", number(1, limits.LEASE_COUNT_MAX, replies.INVALID_COUNT))
+LEASE = Field("lease", number(1, limits.TOKEN_MAX, replies.INVALID_LEASE), varied=True)
+
+#: What a request may carry on version 2, whatever its command.
+TAG = number(0, limits.TAG_MAX, replies.INVALID_FLAGS)
 
 PRIORITY = Field(
     "priority",

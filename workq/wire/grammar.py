@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from workq import limits
 from workq.errors import Refusal
 from workq.wire import replies
-from workq.wire.fields import CANONICAL_ID, JOB_ID, Field, number
+from workq.wire.fields import CANONICAL_ID, JOB_ID, TAG, Field, number
 
 #: What a command is executed with: of one that takes an id, the id and a tuple of the values of its
 #: other fields; else just those values. The block, if there is one, is the last.
@@ -37,6 +37,7 @@ class Header(NamedTuple):
         refusal: the error reply, None if the line is right.
         early: whether the refusal stands whatever the block looks like.
         fatal: whether the stream cannot be followed any further.
+        varied: whether it seldom repeats, so that remembering it is of no use.
     """
 
     arguments: Arguments = ()
@@ -44,6 +45,7 @@ class Header(NamedTuple):
     refusal: bytes | None = None
     early: bool = False
     fatal: bool = False
+    varied: bool = False
 
 
 class Grammar:
@@ -53,7 +55,7 @@ class Grammar:
         name: the command's name; two words for a command of a family (`inspect job`).
         fields: its positional fields in order, without the block's size.
         flags: the flags it knows.
-        many: whether the first field may stand several times.
+        many: how often the first field may stand; 0 as 1.
         optional: how many of the last fields may be missing.
         block_error: the error for a bad block; None for a command without a block.
         make: turns the values of the fields but the id, and the flags' values by name, into the
@@ -67,7 +69,7 @@ class Grammar:
         fields: tuple[Field, ...] = (),
         *,
         flags: tuple[Field, ...] = (),
-        many: bool = False,
+        many: int = 0,
         optional: int = 0,
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
@@ -80,7 +82,7 @@ class Grammar:
         self.block_error = block_error
         self.varied = varied
         self._make = make
-        self._most = limits.LEASE_NAMES_MAX - 1 + len(fields) if many else len(fields)
+        self._most = len(fields) + max(many - 1, 0)
         self._least = len(fields) - optional
         self._optional = optional
         self.by_id = bool(fields) and fields[0] is JOB_ID
@@ -126,7 +128,9 @@ class Grammar:
         if refusal is not None:
             return Header((), size, refusal, early=True)
         try:
-            return Header(self._read_values(words, flags), size)
+            varied = any(self.flags[key].varied for key in flags)
+            varied = varied or (self.by_id and len(words) > len(self.fields))  # several ids
+            return Header(self._read_values(words, flags), size, varied=self.varied or varied)
         except Refusal as refused:
             return Header((), size, refused.reply)
 
@@ -202,7 +206,7 @@ class Table(Generic[Command]):
             line: the line with its CR, if it has one, without the LF.
             header: what it was read as.
         """
-        if command.varied or len(line) > limits.KNOWN_LINE_BYTES_MAX:
+        if header.varied or len(line) > limits.KNOWN_LINE_BYTES_MAX:
             return
         match = self.request.match(line + b"\n")
         assert match is not None
@@ -241,19 +245,26 @@ def _make_room(known: dict[bytes, Any]) -> None:
 
 
 class Line(NamedTuple, Generic[Command]):
-    """A line that was read: which command, None if none that is known, and the rest of it."""
+    """A line that was read: which command, None if none that is known, and the rest of it.
+
+    Attributes:
+        foreign: whether somebody speaks another protocol.
+        tag: what its reply carries; None for none.
+    """
 
     command: Command | None
     header: Header
-    foreign: bool = False  # somebody speaks another protocol
+    foreign: bool = False
+    tag: int | None = None
 
 
-def read_line(table: Table[Command], line: bytes) -> Line[Command]:
+def read_line(table: Table[Command], line: bytes, tagging: bool = False) -> Line[Command]:
     """Read a request line without its end.
 
     Args:
         table: the commands.
         line: the line.
+        tagging: whether it may carry a tag.
     """
     if b"  " in line:
         line = _SPACES.sub(b" ", line)
@@ -273,15 +284,29 @@ def read_line(table: Table[Command], line: bytes) -> Line[Command]:
             flags[key] = value
         elif piece:
             words.append(piece)
+    tag: int | None = None
+    if tagging and b"tag" in flags:
+        tag = _read_tag(flags.pop(b"tag"), pieces)
+        malformed = malformed or tag is None
     if entry is None:
-        return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
+        return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND), tag=tag)
     if isinstance(entry, dict):
         if not words:
-            return Line(None, _refused(malformed, replies.INVALID_ARGS))
+            return Line(None, _refused(malformed, replies.INVALID_ARGS), tag=tag)
         entry = entry.get(words.pop(0))
         if entry is None:
-            return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND))
-    return Line(entry, entry.read(words, flags, malformed))
+            return Line(None, _refused(malformed, replies.UNKNOWN_COMMAND), tag=tag)
+    return Line(entry, entry.read(words, flags, malformed), tag=tag)
+
+
+def _read_tag(word: bytes, pieces: list[bytes]) -> int | None:
+    """The tag of a line, None if it is no number or not the only one."""
+    if sum(piece.startswith(b"-tag=") for piece in pieces) > 1:
+        return None
+    try:
+        return TAG(word)
+    except Refusal:
+        return None
 
 
 def _too_many_words(entry: Command | dict[bytes, Command] | None) -> Line[Command]:

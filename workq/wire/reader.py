@@ -43,6 +43,9 @@ class Reader(Generic[Command]):
     Attributes:
         effort: what lines that were not known and large blocks have cost, in usual requests,
             since the broker last looked and set it to 0.
+        tagging: whether requests may carry tags.
+        tag: what the last request carried whose line was not known; None for nothing. The broker
+            sets it to None; a line with a tag is never known, and costs some effort.
         unfinished: whether the last call of `next` left something that is not a whole request.
         at: how much of the piece that is being cut has been made into requests.
         empty: whether all that has come was made into requests.
@@ -72,6 +75,8 @@ class Reader(Generic[Command]):
         "empty",
         "ended",
         "silent",
+        "tag",
+        "tagging",
         "unfinished",
     )
 
@@ -94,6 +99,8 @@ class Reader(Generic[Command]):
         self._partial = False
         self._amid = False  # whether one of `_want` and `_partial` says that more must come
         self.effort = 0
+        self.tagging = False
+        self.tag: int | None = None
         self.empty = True
         self.unfinished = False
         self.ended = False
@@ -216,9 +223,12 @@ class Reader(Generic[Command]):
             return None
         crlf = end > at and data[end - 1] == _CR
         text = data[at : end - 1] if crlf else data[at:end]
-        line = read_line(self._table, text)
+        line = read_line(self._table, text, self.tagging)
         command, header = line.command, line.header
         self.effort += len(text) // EFFORT_BYTES
+        if self.tagging:
+            self.tag = line.tag
+            self.effort += 1
         if line.foreign:
             self.silent = True
             return self._give_up(b"")
@@ -228,7 +238,8 @@ class Reader(Generic[Command]):
         if header.refusal is not None:
             self.at = end + 1
             return self._refuse(command, header, crlf)
-        self._table.remember(command, data[at:end], header)
+        if line.tag is None:
+            self._table.remember(command, data[at:end], header)
         if header.size < 0:
             self.at = end + 1
             return command, header.arguments

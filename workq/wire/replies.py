@@ -35,11 +35,21 @@ INVALID_TTL: Final = _error("CLIENT-ERROR Invalid TTL")
 INVALID_TIME: Final = _error("CLIENT-ERROR Invalid Time")
 INVALID_MAX_ATTEMPTS: Final = _error("CLIENT-ERROR Invalid Max Attempts")
 INVALID_MAX_FAILS: Final = _error("CLIENT-ERROR Invalid Max Fails")
+INVALID_DELAY: Final = _error("CLIENT-ERROR Invalid Delay")
+INVALID_RETRY_DELAY: Final = _error("CLIENT-ERROR Invalid Retry Delay")
+INVALID_BACKOFF: Final = _error("CLIENT-ERROR Invalid Backoff")
+INVALID_RETRY_MAX: Final = _error("CLIENT-ERROR Invalid Retry Max")
+INVALID_FINAL: Final = _error("CLIENT-ERROR Invalid Final")
+INVALID_COUNT: Final = _error("CLIENT-ERROR Invalid Count")
+INVALID_LEASE: Final = _error("CLIENT-ERROR Invalid Lease")
+UNKNOWN_VERSION: Final = _error("CLIENT-ERROR Unknown version")
+LEASE_LOST: Final = _error("CLIENT-ERROR Lease lost")
 INVALID_PRIORITY: Final = _error("CLIENT-ERROR Invalid Priority")
 INVALID_WAIT_TIMEOUT: Final = _error("CLIENT-ERROR Invalid wait timeout")
 INVALID_CURSOR_OFFSET: Final = _error("CLIENT-ERROR Invalid cursor offset")
 INVALID_LIMIT: Final = _error("CLIENT-ERROR Invalid limit")
 DUPLICATE_JOB: Final = _error("CLIENT-ERROR Duplicate job")
+TOO_MANY_WAITS: Final = _error("CLIENT-ERROR Too many waits")
 REQUEST_TIMEOUT: Final = _error("CLIENT-ERROR Request timeout")
 IDLE_TIMEOUT: Final = _error("CLIENT-ERROR Idle timeout")
 DUPLICATE_RESULT: Final = _error("CLIENT-ERROR Duplicate result")
@@ -63,6 +73,11 @@ def block(head: bytes, pairs: list[tuple[str, bytes | int]]) -> bytes:
         shown = b"%d" % value if isinstance(value, int) else value
         lines.append(b"%b %b\r\n" % (key.encode("ascii"), shown))
     return b"".join(lines)
+
+
+def tagged(tag: int, reply: bytes) -> bytes:
+    """A reply to a request that carries a tag."""
+    return b"=%d %b" % (tag, reply)
 
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -46,4 +46,7 @@ def _shown(state: State) -> dict[str, Any]:
     shown = dump.durable(state)
     if not shown["offset_ms"]:
         del shown["offset_ms"]
+    for job in shown["jobs"]:
+        if job["hold"] is None:
+            del job["hold"]
     return shown

@@ -222,12 +222,49 @@ def make_clock(path: Path) -> None:
     log.stop()
 
 
+def make_holds(path: Path) -> None:
+    """Jobs that are delayed and held back, leases that were prolonged, and how a retry waits; the
+    same in a snapshot, and what happened to them after it."""
+    retrying = Options(1000, 60_000, 0, 0, 9, 500, 2, 3000)
+    log = Writer(path)
+    log.commit(
+        *(delayed(seq, b"later", 60_000 * seq) for seq in (1, 2, 3)),
+        *(added(seq, b"retry", b"payload", retrying) for seq in (4, 5, 6, 7)),
+        added(8, b"retry", b"only a delay", Options(1000, 60_000, 0, 0, 9, 700)),
+    )
+    log.commit((t.DUE, job(1)), *((t.LEASED, job(4), (1 << 40) + 1, NOW_MS + 2000),))
+    log.commit((t.RETURNED, job(4), t.FAILURE, NOW_MS + 1700))
+    log.commit((t.LEASED, job(5), (1 << 40) + 2, NOW_MS + 2000))
+    log.commit((t.TOUCHED, job(5), NOW_MS + 9000))
+    log.commit((t.LEASED, job(6), (1 << 40) + 3, NOW_MS + 2000))
+    log.commit((t.RETURNED, job(6), t.TIMED_OUT, NOW_MS + 2500), (t.DUE, job(4)))
+    for seq in range(9, 13):
+        log.commit(added(seq, b"filler", b"filler" * 40))
+    number = log.log.sealed[-1].number + 1
+    compact(log.disk, number, log.log.sealed[-1].position)
+    snapshot.publish(log.disk, number)
+    log.log.replaced(number)
+    log.commit((t.LEASED, job(7), (1 << 40) + 4, NOW_MS + 9000), (t.DUE, job(6)))
+    log.commit((t.RETURNED, job(7), t.FAILURE, NOW_MS + 99_000), (t.COMPLETED, job(2), b"early"))
+    log.commit(delayed(13, b"later", 5_000), delayed(14, b"later", 5_000), (t.DELETED, job(14)))
+    log.commit((t.RETURNED, job(7), t.FAILURE), (t.TOUCHED, job(5), NOW_MS + 8000))
+    log.stop()
+
+
+def delayed(seq: int, name: bytes, delay_ms: int) -> Transition:
+    """A job that is handed in with a delay."""
+    _, *rest = added(seq, name, b"later")
+    rest[4] += delay_ms
+    return (t.DELAYED, *rest)
+
+
 MAKERS = {
     "clock": make_clock,
     "transitions": make_transitions,
     "snapshot": make_snapshot,
     "torn": make_torn,
     "repaired": make_repaired,
+    "holds": make_holds,
 }
 
 
