@@ -105,6 +105,17 @@ class State:
             TransitionError: it cannot happen to the state as it is, which has not changed.
         """
         kind = transition[0]
+        if kind == _ADDED:  # first, and spelled out: most of what is replayed
+            job_id = transition[2]
+            if job_id in self.jobs.parts[hash(job_id) >> SHIFT & MASK]:
+                raise _unfit(transition, "is there already")
+            if transition[5] != transition[4] and transition[8] is None:
+                raise _unfit(transition, "has no time, or one too many")
+            if transition[1] <= self.seq:
+                raise TransitionError(f"{reprlib.repr(transition)} goes back")
+            self.applied_seq = transition[1]
+            self._added(transition, None)
+            return
         before = _BEFORE.get(kind)
         if before is not None:
             if job is None:
@@ -149,7 +160,7 @@ class State:
             self.queues.add(name, queue)
             self.queue_count += 1
             self._shift(name)
-        foreground = kind == transitions.STARTED
+        foreground = kind == _STARTED
         job = Job(
             seq,
             job_id,
@@ -394,6 +405,9 @@ _BEFORE: dict[int, frozenset[str]] = {
     transitions.DELETED: frozenset(STATES),
     transitions.TOUCHED: frozenset((LEASED,)),
 }
+
+_ADDED = transitions.ADDED
+_STARTED = transitions.STARTED
 
 #: Whether a job must be held back, or must not be, to which something happens; else it may be.
 _HELD: dict[int, bool] = {transitions.DUE: True, transitions.LEASED: False}
