@@ -161,7 +161,7 @@ def test_no_more_files_are_open_than_may_be(monkeypatch):
     """However many segments the payloads are in; and none is at the end."""
     monkeypatch.setattr(module, "COMPACTION_FILES_MAX", 3)
     life = Life()
-    life.live(150, seed=2)
+    life.live(150, seed=3)
     for _ in range(4):
         life.fill_segment()
     assert len(life.opened.log.sealed) > 4
