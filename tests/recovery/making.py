@@ -39,8 +39,8 @@ def kept(
 
 
 def lived(seed: int, turns: int = 60) -> Commits:
-    """What a server decides in some turns with random clients; time goes on between them. From seed 2
-    on jobs are delayed, retried and touched too; the others are part of the fuzzer's corpus."""
+    """What a server decides in some turns with random clients; time goes on between them.
+    From seed 2 on jobs are delayed, retried and touched; the others are of the fuzzer's corpus."""
     random = Random(seed)
     engine = running()
     commits: Commits = []

@@ -68,7 +68,7 @@ class Answers:
         return []
 
     def _add(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        job_id, (name, options), payload = arguments
+        job_id, (name, _, options), payload = arguments
         errors = self._refused_job(job_id, payload, True)
         if not errors:
             self.model.add(job_id, name, options, payload, None)
@@ -98,7 +98,7 @@ class Answers:
         self._wait(peer, Wait((), job, True, self.model.now_ms + wait_ms, -1))
 
     def _lease(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        ((names, wait_ms),) = arguments
+        ((names, wait_ms, _),) = arguments
         self.known.update(names)
         heads = [self.model.ready(name)[0] for name in names if self.model.ready(name)]
         if heads:
