@@ -267,7 +267,7 @@ class Command(Grammar):
     """One command.
 
     Args:
-        name, fields, flags, many, optional, block_error, make, varied: see `Grammar`.
+        name, fields, flags, many, optional, block_error, make, varied, effort: see `Grammar`.
         execute: called with the desk and the arguments, as one tuple.
         summary: one line for `help`.
         details: what the replies mean, more lines for `help <command>`.
@@ -295,6 +295,7 @@ class Command(Grammar):
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
         varied: bool = False,
+        effort: Callable[[Arguments], int] | None = None,
         overall: bool = False,
         naming: bool = False,
         closing: bool = False,
@@ -310,6 +311,7 @@ class Command(Grammar):
             block_error=block_error,
             make=make,
             varied=varied,
+            effort=effort,
         )
         self.execute = execute
         self.summary = summary

@@ -154,7 +154,8 @@ COMMANDS = (
         (JOB_ID,),
         many=LISTED_MAX,
         execute=_job,
-        cost=lambda arguments: 2 + 2 * len(arguments[1]),
+        cost=2,
+        effort=lambda arguments: 2 * len(arguments[1]),
         summary="show a job",
         details="""\
 +OK 1, then `<id> <number of keys>` and a line for each; -NOT-FOUND.

@@ -14,9 +14,9 @@ def _make(values: list[Any], flags: dict[str, Any]) -> tuple[JobWait]:
     return (JobWait(tuple(dict.fromkeys(names)), wait_ms, flags.get("count", 1)),)
 
 
-def _weigh(arguments: Arguments) -> int:
+def _effort(arguments: Arguments) -> int:
     wait: JobWait = arguments[0]
-    return wait.jobs_max
+    return wait.jobs_max - 1
 
 
 def execute(desk: Desk, arguments: Arguments) -> Reply:
@@ -41,7 +41,7 @@ COMMAND = Command(
     make=_make,
     execute=execute,
     waits=True,
-    cost=_weigh,
+    effort=_effort,
     summary="take the next job of one of the queues, waiting up to <wait-timeout> ms",
     details="""\
 wait-timeout 0 asks only for a job that is ready now.

@@ -18,20 +18,17 @@ def _make(values: list[Any], _: dict[str, Any]) -> tuple[Any, ...]:
     return wait_ms, *others
 
 
-def _weigh(arguments: Arguments) -> int:
-    return len(arguments[1])
-
-
 def execute(desk: Desk, arguments: Arguments) -> Reply:
     """Tell the result; else wait until the job is finished or gone."""
-    job_id, (wait_ms, *others) = arguments
-    if others:
-        return _several(desk, dict.fromkeys((job_id, *others)))
+    job_id, values = arguments
+    if len(values) > 1:
+        return _several(desk, dict.fromkeys((job_id, *values[1:])))
     job = desk.engine.find(job_id)
     if job is None:
         return replies.NOT_FOUND
     if job.result is not None:
         return finished(job)
+    (wait_ms,) = values
     return ResultWait(job, wait_ms) if wait_ms else replies.TIMEOUT
 
 
@@ -54,9 +51,9 @@ COMMAND = Command(
     (JOB_ID, WAIT),
     many=LISTED_MAX,
     make=_make,
+    effort=lambda arguments: len(arguments[1]),
     execute=execute,
     waits=True,
-    cost=_weigh,
     summary="get the result of a job, waiting up to <wait-timeout> ms",
     details="""\
 +OK 1, then `<id> <1|0> <size>` (1 completed, 0 failed) and the result.

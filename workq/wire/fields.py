@@ -115,7 +115,7 @@ RETRY_DELAY = Field("retry-delay", number(0, limits.DELAY_MS_MAX, replies.INVALI
 BACKOFF = Field("backoff", number(1, limits.BACKOFF_MAX, replies.INVALID_BACKOFF))
 RETRY_MAX = Field("retry-max", number(0, limits.DELAY_MS_MAX, replies.INVALID_RETRY_MAX))
 FINAL = Field("final", number(0, 1, replies.INVALID_FINAL))
-COUNT = Field("count", number(1, limits.LEASE_COUNT_MAX, replies.INVALID_COUNT))
+COUNT = Field("count", number(1, limits.LEASE_COUNT_MAX, replies.INVALID_COUNT), varied=True)
 LEASE = Field("lease", number(1, limits.TOKEN_MAX, replies.INVALID_LEASE), varied=True)
 
 #: What a request may carry on version 2, whatever its command.

@@ -61,6 +61,7 @@ class Grammar:
         make: turns the values of the fields but the id, and the flags' values by name, into the
             values the command wants.
         varied: whether its lines seldom repeat, so that remembering them is of no use.
+        effort: what a line costs besides, in usual requests, that is not remembered.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Grammar:
         block_error: bytes | None = None,
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
         varied: bool = False,
+        effort: Callable[[Arguments], int] | None = None,
     ) -> None:
         self.name = name
         self.fields = fields
@@ -81,6 +83,7 @@ class Grammar:
         self.many = many
         self.block_error = block_error
         self.varied = varied
+        self.effort = effort
         self._make = make
         self._most = len(fields) + max(many - 1, 0)
         self._least = len(fields) - optional

@@ -238,6 +238,8 @@ class Reader(Generic[Command]):
         if header.refusal is not None:
             self.at = end + 1
             return self._refuse(command, header, crlf)
+        if header.varied and command.effort is not None:
+            self.effort += command.effort(header.arguments)
         if line.tag is None:
             self._table.remember(command, data[at:end], header)
         if header.size < 0:
