@@ -26,12 +26,19 @@ CROSSED_BY = {
     "bounds/test_requests.py::test_a_lease_may_have_so_many_names": "LEASE_NAMES_MAX",
     "bounds/test_requests.py::test_a_name_may_be_so_long": "NAME_BYTES_MAX",
     "bounds/test_requests.py::test_the_numbers_of_a_job_have_ranges": (
-        "TTR_MS_MAX TTL_MS_MAX PRIORITY_MIN PRIORITY_MAX ATTEMPTS_MAX FAILS_MAX"
+        "TTR_MS_MAX TTL_MS_MAX PRIORITY_MIN PRIORITY_MAX ATTEMPTS_MAX FAILS_MAX "
+        "DELAY_MS_MAX BACKOFF_MAX"
     ),
     "bounds/test_requests.py::test_the_numbers_of_a_question_have_ranges": (
         "WAIT_MS_MAX CURSOR_OFFSET_MAX LISTED_MAX"
     ),
     "bounds/test_requests.py::test_a_list_has_so_many_entries_and_bytes": "LISTED_BYTES_MAX",
+    "bounds/test_requests.py::test_the_numbers_of_a_worker_have_ranges": (
+        "LEASE_COUNT_MAX TOKEN_MAX"
+    ),
+    "bounds/test_requests.py::test_tags_have_a_range_and_so_many_may_wait": (
+        "TAG_MAX TAGGED_WAITS_MAX ALL_TAGGED_WAITS_MAX"
+    ),
     "bounds/test_requests.py::test_an_end_too_far_away_is_none": "DEADLINE_MS_MAX",
     "bounds/test_turns.py::test_a_client_has_so_many_requests_in_a_turn": (
         "REQUESTS_PER_SESSION_AND_TURN_MAX"

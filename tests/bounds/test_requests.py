@@ -6,11 +6,14 @@ import pytest
 from tests.talk import MIB, NOT_FOUND, OK, TIMEOUT, add, complete, job_id, result, told
 from workq.limits import (
     ATTEMPTS_MAX,
+    BACKOFF_MAX,
     BLOCK_BYTES_MAX,
     BLOCK_DISCARD_BYTES_MAX,
     CURSOR_OFFSET_MAX,
     DEADLINE_MS_MAX,
+    DELAY_MS_MAX,
     FAILS_MAX,
+    LEASE_COUNT_MAX,
     LEASE_NAMES_MAX,
     LINE_BYTES_MAX,
     LINE_WORDS_MAX,
@@ -20,6 +23,9 @@ from workq.limits import (
     NUMBER_DIGITS_MAX,
     PRIORITY_MAX,
     PRIORITY_MIN,
+    TAG_MAX,
+    TAGGED_WAITS_MAX,
+    TOKEN_MAX,
     TTL_MS_MAX,
     TTR_MS_MAX,
     UNKNOWN_COMMANDS_IN_A_ROW_MAX,
@@ -165,8 +171,10 @@ ADD = f"add {job_id(1)} q %s %s 1 %s\r\nx\r\n"
         (ADD % (1000, 1000, "-priority=%d"), PRIORITY_MAX, PRIORITY_MIN, "Invalid Priority"),
         (ADD % (1000, 1000, "-max-attempts=%d"), ATTEMPTS_MAX, 0, "Invalid Max Attempts"),
         (ADD % (1000, 1000, "-max-fails=%d"), FAILS_MAX, 0, "Invalid Max Fails"),
+        (ADD % (1000, 1000, "-retry-delay=%d"), DELAY_MS_MAX, 0, "Invalid Retry Delay"),
+        (ADD % (1000, 1000, "-backoff=%d"), BACKOFF_MAX, 1, "Invalid Backoff"),
     ],
-    ids=["ttr", "ttl", "priority", "attempts", "fails"],
+    ids=["ttr", "ttl", "priority", "attempts", "fails", "retry-delay", "backoff"],
 )
 def test_the_numbers_of_a_job_have_ranges(peer, request_text, highest, lowest, error):
     """Their ends are taken; beyond them the job is not, and the stream stays in step."""
@@ -177,6 +185,34 @@ def test_the_numbers_of_a_job_have_ranges(peer, request_text, highest, lowest, e
     for number in (highest + 1, lowest - 1):
         peer.ask(request_text % number, f"-CLIENT-ERROR {error}\r\n")
     peer.ask(f"inspect job {job_id(1)}\r\n", NOT_FOUND)
+
+
+def test_the_numbers_of_a_worker_have_ranges(peer):
+    """How many jobs at once, and of which lease."""
+    peer.ask(f"lease many 0 -count={LEASE_COUNT_MAX}\r\n", TIMEOUT)
+    peer.ask(f"lease many 0 -count={LEASE_COUNT_MAX + 1}\r\n", "-CLIENT-ERROR Invalid Count\r\n")
+    peer.ask(f"touch {job_id(9)} -lease={TOKEN_MAX}\r\n", NOT_FOUND)
+    peer.ask(f"touch {job_id(9)} -lease={TOKEN_MAX + 1}\r\n", "-CLIENT-ERROR Invalid Lease\r\n")
+    stays(peer)
+
+
+def test_tags_have_a_range_and_so_many_may_wait(inside, monkeypatch):
+    """Of one connection, and of all together."""
+    server = inside()
+    peer, other = server.peers(2)
+    for one in (peer, other):
+        one.send("hello 2\r\n")
+        assert one.line().startswith("+OK")
+        one.send("ping -tag=1\r\n")
+        while one.line() != "=1 +OK":
+            pass
+    peer.ask(f"ping -tag={TAG_MAX}\r\n", f"={TAG_MAX} +OK\r\n")
+    peer.ask(f"ping -tag={TAG_MAX + 1}\r\n", "-CLIENT-ERROR Invalid command flags\r\n")
+    peer.send("".join(f"lease q 80000000 -tag={tag}\r\n" for tag in range(TAGGED_WAITS_MAX)))
+    peer.ask("lease q 80000000 -tag=999\r\n", "=999 -CLIENT-ERROR Too many waits\r\n")
+    monkeypatch.setattr("workq.broker.room.ALL_TAGGED_WAITS_MAX", TAGGED_WAITS_MAX)
+    other.ask("lease q 80000000 -tag=2\r\n", "=2 -SERVER-ERROR Out of memory\r\n")
+    stays(other)
 
 
 @pytest.mark.parametrize(

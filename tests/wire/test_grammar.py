@@ -395,3 +395,11 @@ def test_a_refused_line_is_never_remembered() -> None:
         fault for tails in shared.tails.values() for fault in tails if b"nosuch" in fault
     )
     assert not any(b"x" in line.split(b" ")[-1] for line in shared.lines)
+
+
+@pytest.mark.parametrize("line", [b"result x", b"lease q 0", b"add 6-1", b"stats"])
+def test_the_short_way_takes_a_line_that_only_begins_like_one_with_an_id_as_a_whole(line):
+    """The simulation found it with Python 3.11.2: `result x` was looked up as `x`."""
+    match = table().request.match(line + b"\r\n")
+    assert match is not None
+    assert match.groups() == (None, None, line + b"\r")

@@ -197,8 +197,10 @@ class Table(Generic[Command]):
                 if command.by_id:
                     self.tails[first] = {}
                     self.sized[first] = {}
+        # Nothing in it is possessive: up to Python 3.11.4 a group that did not match in such a part
+        # leaves the place behind what it had matched, and what follows is read from there.
         self.request = re.compile(
-            rb"(?:(%b) (%b))?+([^\n]*+)\n" % (b"|".join(self.tails), CANONICAL_ID.pattern)
+            rb"(?:(%b) (%b))?([^\n]*)\n" % (b"|".join(self.tails), CANONICAL_ID.pattern)
         )
 
     def remember(self, command: Command, line: bytes, header: Header) -> None:
