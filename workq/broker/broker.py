@@ -243,7 +243,7 @@ class Broker:
             agenda.put_off(fresh)
             while left > 0 and agenda.late:
                 session = agenda.next()
-                cost = self._serve(session)
+                cost = self._serve(session) or 1
                 session.tag += cost
                 left -= cost
             return
@@ -251,7 +251,7 @@ class Broker:
             if left <= 0:
                 agenda.put_off(fresh[index:])
                 return
-            cost = self._serve(session)
+            cost = self._serve(session) or 1
             session.tag += cost
             left -= cost
         agenda.forgive(REQUESTS_PER_TURN_MAX - left)
