@@ -60,8 +60,10 @@ $(VENV)/.venv:
 	$(PIP) install pip==26.3
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.venv pyproject.toml
+# In two steps: the first brings a copy of the client, the second puts the clone's own in its place.
+$(VENV)/.installed: $(VENV)/.venv pyproject.toml clients/python/pyproject.toml
 	$(PIP) install --editable .
+	$(PIP) install --editable clients/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed
