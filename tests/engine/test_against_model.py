@@ -339,6 +339,15 @@ class SlowMachine(EngineMachine):
         assert not self.engine.behind
 
 
+def test_the_machine_does_everything_that_may_be_done_to_a_job():
+    """An act of the engine that no rule does is compared with nothing."""
+    looks = {"resume", "next_ms", "find", "head", "choose"}
+    acts = {name for name in vars(Engine) if not name.startswith("_")} - looks
+
+    assert [name for name in acts if not hasattr(EngineMachine, name)] == []
+    assert [name for name in acts if not hasattr(Model, name)] == []
+
+
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(stateful_step_count=30)
 
