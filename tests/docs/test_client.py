@@ -1,4 +1,4 @@
-"""docs/client.md and the client's README: the examples run, print what they say, and have types."""
+"""docs/client.md and two READMEs: the examples run, print what they say, and have types."""
 
 import contextlib
 import io
@@ -16,7 +16,12 @@ from tests.conftest import lack
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
-PAGES = {"client.md": PAGE, "README.md": (ROOT / "clients/python/README.md").read_text("utf-8")}
+FILES = {
+    "client": "docs/client.md",
+    "tour": "README.md",
+    "package": "clients/python/README.md",
+}
+PAGES = {name: (ROOT / file).read_text("utf-8") for name, file in FILES.items()}
 BLOCKS = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
@@ -68,7 +73,7 @@ def program_text(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     for page, text in PAGES.items():
         code = "\n".join(code for code, _ in BLOCKS.findall(text))
-        (folder / f"example_{page.replace('.', '_').lower()}.py").write_text(code, "utf-8")
+        (folder / f"example_{page}.py").write_text(code, "utf-8")
     return folder
 
 
