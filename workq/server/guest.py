@@ -90,7 +90,7 @@ class Guest:
         self._thread.start()
         try:
             ready.result()
-        except BaseException:
+        except Exception:
             self._thread.join()
             raise
 
@@ -159,10 +159,11 @@ class Guest:
         try:
             with asyncio.Runner(loop_factory=_Loop) as runner:
                 runner.run(self._serve(ready))
-        except BaseException as error:
+        except Exception as error:  # whatever it is, who uses the server shall hear of it
             if ready.done():
-                raise
-            ready.set_exception(error)
+                self.failure = self.failure or error
+            else:
+                ready.set_exception(error)
 
     async def _serve(self, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()

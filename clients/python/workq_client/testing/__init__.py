@@ -8,9 +8,9 @@
             ...
             server.advance(days=3)
 
-The server is the one that runs in production, in a thread of the tests' own process, on a free port,
-and without a log: its jobs are gone with it. It changes nothing in that process (no signal, no log
-line, no setting of the interpreter), takes a few milliseconds to start, and several may run at
+The server is the one that runs in production, in a thread of the tests' own process, on a free
+port, and without a log: its jobs are gone with it. It changes nothing in that process (no signal,
+no log line, no setting of the interpreter), takes a millisecond to start, and several may run at
 once. pytest users have it as the fixture `workq_server`.
 
 It needs the server's package: `pip install workq-client[testing]`.
