@@ -1,0 +1,677 @@
+"""What a client does, once for both: written as coroutines that know no socket and no loop.
+
+`AsyncClient` awaits them. `Client` gives them a network whose every step is done when it returns,
+so that they never suspend, and runs them to their end in one go (`blocking.run`). What breaks, what
+is tried again and what becomes of a connection is decided here and nowhere else.
+
+A request is a `Slot` on its way. `Core.converse` has the slots of a `Source` answered, in order,
+through as many connections as it takes:
+
+- A connection that breaks is given up, and so is one whose call was cancelled, was out of time or
+  got a broken reply: it never comes back to those that are kept.
+- Each slot that was sent on it then goes by the `Again` of its request: it is sent once more, or
+  it ends in `OutcomeUnknown`.
+- Attempts to connect are apart by growing pauses; the time of the slot that is next ends them.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from workq_client import requests
+from workq_client.addresses import Address
+from workq_client.answers import DONE, Answer, Reader
+from workq_client.codec import Codec, encoded
+from workq_client.errors import (
+    BrokenReply,
+    Busy,
+    ClientClosed,
+    InvalidRequest,
+    NoReply,
+    OutcomeUnknown,
+    Refused,
+    ServerError,
+    ShuttingDown,
+    Unreachable,
+    WorkqError,
+)
+from workq_client.limits import (
+    GRACE_S,
+    PAUSE_FIRST_S,
+    PAUSE_MAX_S,
+    WINDOW_BYTES_MAX,
+    WINDOW_REQUESTS_MAX,
+)
+from workq_client.models import Hello
+from workq_client.requests import Request
+
+T = TypeVar("T")
+
+#: The largest block that a server takes which was not asked yet.
+_BLOCK_BYTES = 1024 * 1024
+
+#: How long a source may be asked for more requests while others wait to be sent, in seconds.
+_GATHERING_S = 0.01
+
+#: What the server says of a connection, not of the request that seems to get it for an answer.
+_OF_CONNECTIONS = ("Idle timeout", "Request timeout", "Log failed")
+
+#: Errors behind which the server closes, or may.
+_CLOSING = ("Line too long", "Too much input", "Invalid command args")
+
+
+class Late(Exception):
+    """The time is over."""
+
+    def __str__(self) -> str:
+        return "the time was over"
+
+
+class Lost(Exception):
+    """A connection is of no use any more.
+
+    Attributes:
+        cause: why.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Wire(Protocol):
+    """A connection as bytes."""
+
+    async def exchange(self, data: bytes, timeout_s: float) -> bytes:
+        """Send, and return what was received as soon as there is anything; b"" at the end.
+
+        What cannot be sent at once is kept and sent while this, or the next exchange, waits: so two
+        that both send much do not wait for each other.
+
+        Raises:
+            Late: nothing came in time.
+            OSError: the connection is broken.
+        """
+        ...
+
+    def quiet(self) -> bool:
+        """Whether it stands, and nothing was received that nobody has asked for."""
+        ...
+
+    def close(self) -> None:
+        """End it at once, also for who waits in `exchange`; more than once does no harm."""
+        ...
+
+
+class Places(Protocol):
+    """Leave to have one of a number of connections."""
+
+    async def take(self, timeout_s: float) -> bool:
+        """Take one of the places as soon as one is free; return whether there was one in time."""
+        ...
+
+    def give_back(self) -> None:
+        """Let somebody else have it."""
+        ...
+
+
+class Network(Protocol):
+    """How a kind of client reaches the world."""
+
+    async def connect(self, address: Address, timeout_s: float) -> Wire:
+        """Make a connection.
+
+        Raises:
+            Late: it was not made in time.
+            OSError: it cannot be made.
+        """
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    def places(self, count: int) -> Places:
+        """So many places."""
+        ...
+
+
+class Link:
+    """A connection of a client.
+
+    Args:
+        wire: its bytes.
+        links: all connections that stand, among which it is until it is closed.
+
+    Attributes:
+        reader: of its replies.
+        spent: whether it must not be used for another call.
+    """
+
+    __slots__ = ("links", "reader", "spent", "wire")
+
+    def __init__(self, wire: Wire, links: set[Link]) -> None:
+        self.wire = wire
+        self.reader = Reader()
+        self.spent = False
+        self.links = links
+        links.add(self)
+
+    def close(self) -> None:
+        """End it."""
+        self.wire.close()
+        self.links.discard(self)
+
+
+class Slot(Generic[T]):
+    """A request on its way.
+
+    Args:
+        request: the request.
+        block: the bytes of its block, if it has one.
+
+    Attributes:
+        data: its bytes.
+        until: when its time is over, once it is the next to be answered.
+        wait_until: when the server's part of that is.
+        sent: whether a server may have it.
+        lost: whether it was sent on a connection that broke.
+        done: whether `value` or `error` is there.
+    """
+
+    __slots__ = ("data", "done", "error", "lost", "request", "sent", "until", "value", "wait_until")
+
+    def __init__(self, request: Request[T], block: bytes | None) -> None:
+        self.request = request
+        self.data = request.encode(block, request.wait_ms)
+        self.until = 0.0
+        self.wait_until = 0.0
+        self.sent = False
+        self.lost = False
+        self.done = False
+        self.value: T | None = None
+        self.error: WorkqError | None = None
+
+    def begin(self, now: float, timeout_s: float) -> None:
+        """Let its time run: it is the next to be answered."""
+        request = self.request
+        if self.until:
+            return
+        wait_s = (request.wait_ms or 0) / 1000
+        self.wait_until = now + wait_s
+        self.until = now + (
+            wait_s + request.work_ms / 1000 + GRACE_S if request.waits else timeout_s
+        )
+
+    def renew(self, now: float) -> None:
+        """Ask anew: of its wait, what is left of it."""
+        if self.request.waits and not self.request.has_block:
+            wait_ms = max(int((self.wait_until - now) * 1000), 0)
+            self.data = self.request.encode(None, wait_ms)
+
+    def settle(self, answer: Answer | Refused, codec: Codec) -> None:
+        """Take the answer in."""
+        request = self.request
+        try:
+            if not isinstance(answer, Refused):
+                self.value = requests.understand(request, answer, codec)
+            elif self.lost and isinstance(answer, request.again.done):
+                self.value = request.read(DONE, codec)
+            elif self.lost and isinstance(answer, request.again.unknown):
+                self.fail(OutcomeUnknown(request.command, request.job_id, answer))
+            else:
+                self.value = requests.missing(request, answer)
+        except WorkqError as error:
+            self.error = error
+        self.done = True
+
+    def fail(self, error: WorkqError) -> None:
+        """Let it end in an error."""
+        self.error = error
+        self.done = True
+
+    def give_up(self, error: WorkqError, cause: BaseException, address: Address) -> None:
+        """Let it end for want of an answer.
+
+        Args:
+            error: what is so if nothing was sent.
+            cause: why there is none.
+            address: of the server.
+        """
+        request = self.request
+        if isinstance(cause, Refused) and not self.sent:
+            self.fail(cause)
+        elif not (self.sent or self.lost):
+            self.fail(error)
+        elif not request.again.keeps:
+            self.fail(OutcomeUnknown(request.command, request.job_id, cause))
+        elif isinstance(cause, Late):
+            self.fail(NoReply(request.command, str(address)))
+        else:
+            self.fail(error)
+
+    def outcome(self) -> T:
+        """What the call returns.
+
+        Raises:
+            WorkqError: it has none.
+        """
+        if self.error is not None:
+            raise self.error
+        return cast(T, self.value)
+
+
+class Source(Protocol):
+    """Where requests come from."""
+
+    async def next(self) -> Slot[Any] | None:
+        """The next; None if there is none, and then there never is again."""
+        ...
+
+
+class Listed:
+    """A source of slots that are there.
+
+    Args:
+        slots: these.
+    """
+
+    def __init__(self, slots: list[Slot[Any]]) -> None:
+        self._slots = iter(slots)
+
+    async def next(self) -> Slot[Any] | None:
+        """The next of the list."""
+        return next(self._slots, None)
+
+
+class Pool:
+    """Connections of one kind: those that are kept for the next call, and leave to have more.
+
+    Args:
+        places: leave.
+        count: how many there may be.
+        setting: that tells how many, for the error.
+    """
+
+    def __init__(self, places: Places, count: int, setting: str) -> None:
+        self.places = places
+        self.count = count
+        self.setting = setting
+        self.idle: list[Link] = []
+
+    def pop(self) -> Link | None:
+        """One that is kept, and still of use; the one that was used last."""
+        while self.idle:
+            try:
+                link = self.idle.pop()
+            except IndexError:  # another thread has been faster
+                return None
+            if link.wire.quiet():
+                return link
+            link.close()
+        return None
+
+    def drop_idle(self) -> None:
+        """Close those that are kept."""
+        while self.idle:
+            try:
+                link = self.idle.pop()
+            except IndexError:
+                return
+            link.close()
+
+
+class Attempts:
+    """What was tried in vain since there was an answer, and how long to wait until the next time.
+
+    Args:
+        chance: a number from 0 to 1, each time another.
+
+    Attributes:
+        count: how often.
+        cause: why, the last time.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._steps = 0
+        self.count = 0
+        self.cause: BaseException | None = None
+
+    def lost(self, cause: BaseException) -> None:
+        """A connection broke. The first time that is no reason to wait: the next may be made."""
+        self._steps += self.count > 0
+        self.count += 1
+        self.cause = cause
+
+    def failed(self, cause: BaseException) -> None:
+        """A connection was not made."""
+        self._steps += 1
+        self.count += 1
+        self.cause = cause
+
+    def succeeded(self) -> None:
+        """There was an answer."""
+        self._steps = self.count = 0
+
+    def pause_s(self) -> float:
+        """How long to wait now."""
+        if not self._steps:
+            return 0.0
+        longest = min(PAUSE_FIRST_S * 2 ** min(self._steps - 1, 10), PAUSE_MAX_S)
+        return float(longest * (1 + self._chance()) / 2)
+
+
+class Core:
+    """A client, whatever its kind.
+
+    Args:
+        network: how it reaches the world.
+        address: of the server.
+        codec: of payloads and results.
+        name: what it calls itself.
+        timeout_s: how long a call that does not wait may take.
+        connect_timeout_s: how long one attempt to connect may take, and its greeting.
+        connections_max, waits_max: connections for calls that the server answers at once, and for
+            those that wait.
+
+    Attributes:
+        server: what the server said it can do, the last time it was connected to.
+        closed: whether the client is.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        address: Address,
+        codec: Codec,
+        name: str | None,
+        timeout_s: float,
+        connect_timeout_s: float,
+        connections_max: int,
+        waits_max: int,
+    ) -> None:
+        self.network = network
+        self.address = address
+        self.codec = codec
+        self.timeout_s = timeout_s
+        self.server: Hello | None = None
+        self.closed = False
+        self._connect_timeout_s = connect_timeout_s
+        self._hello = requests.hello(name)
+        self._sizes = (connections_max, waits_max)
+        self._chance = random.SystemRandom().random
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Have no connections: at the beginning, and in a forked child, whose parent goes on using
+        those that there were."""
+        connections_max, waits_max = self._sizes
+        places = self.network.places
+        self._quick = Pool(places(connections_max), connections_max, "connections_max")
+        self._waiting = Pool(places(waits_max), waits_max, "waits_max")
+        self._links: set[Link] = set()
+
+    def abandon(self) -> None:
+        """In a forked child: close this side of what the parent goes on using, and begin anew."""
+        links = list(self._links)
+        self.begin_anew()
+        for link in links:
+            link.close()
+
+    def close(self) -> None:
+        """Close all connections; calls under way end in `ClientClosed`."""
+        self.closed = True
+        for link in list(self._links):
+            link.close()
+
+    def slot(self, request: Request[T]) -> Slot[T]:
+        """A request that is to be sent.
+
+        Raises:
+            InvalidRequest: its block cannot be sent.
+        """
+        if not request.has_block:
+            return Slot(request, None)
+        block = encoded(self.codec, request.block, f"what {request.command} carries")
+        most = self.server.block_bytes if self.server else _BLOCK_BYTES
+        if len(block) > most:
+            raise InvalidRequest(
+                f"{request.command} with {len(block)} bytes; the server takes {most}"
+            )
+        return Slot(request, block)
+
+    async def call(self, request: Request[T]) -> T:
+        """Have one request answered."""
+        slot = self.slot(request)
+        await self.converse(Listed([slot]), waits=request.waits)
+        return slot.outcome()
+
+    async def converse(self, source: Source, *, waits: bool) -> WorkqError | None:
+        """Have the slots of a source answered.
+
+        Each of them ends with a value or an error. Once the time is over for one, that one and
+        those that were sent behind it end in errors, and the rest of the source is left.
+
+        Args:
+            source: the slots.
+            waits: whether any of them may have to wait.
+
+        Returns:
+            What is to be told of the rest, if it was left.
+        """
+        pool = self._waiting if waits else self._quick
+        queue: deque[Slot[Any]] = deque()
+        attempts = Attempts(self._chance)
+        while True:
+            if not queue:
+                slot = await source.next()
+                if slot is None:
+                    return None
+                queue.append(slot)
+            queue[0].begin(time.monotonic(), self.timeout_s)
+            try:
+                link = await self._take(pool, queue[0].until, attempts)
+            except (Busy, Unreachable, ClientClosed, Refused) as error:
+                cause = None if isinstance(error, ClientClosed) else attempts.cause
+                return self._give_up(queue, error, cause or error)
+            try:
+                await self._talk(link, queue, source, attempts)
+                self._give_back(pool, link)
+                return None
+            except Late as late:
+                self._drop(pool, link)
+                unreachable = Unreachable(str(self.address), attempts.count + 1, late)
+                return self._give_up(queue, unreachable, late)
+            except (Lost, OSError) as lost:
+                self._drop(pool, link)
+                pool.drop_idle()  # they are as old, and broke with it
+                cause = lost.cause if isinstance(lost, Lost) else lost
+                attempts.lost(cause)
+                self._after_loss(queue, cause)
+            except BaseException:
+                self._drop(pool, link)
+                raise
+
+    def _give_up(
+        self, queue: deque[Slot[Any]], error: WorkqError, cause: BaseException
+    ) -> WorkqError:
+        for slot in queue:
+            slot.give_up(error, cause, self.address)
+        return error
+
+    def _after_loss(self, queue: deque[Slot[Any]], cause: BaseException) -> None:
+        """Go through what was under way on a connection that broke."""
+        now = time.monotonic()
+        for slot in list(queue):
+            if slot.sent and not slot.request.again.repeat:
+                slot.fail(OutcomeUnknown(slot.request.command, slot.request.job_id, cause))
+                queue.remove(slot)
+                continue
+            slot.lost = slot.lost or slot.sent
+            slot.sent = False
+            if slot.until:
+                slot.renew(now)
+
+    async def _talk(
+        self, link: Link, queue: deque[Slot[Any]], source: Source, attempts: Attempts
+    ) -> None:
+        """Have slots answered through a connection, until all are or it breaks.
+
+        Args:
+            link: the connection.
+            queue: slots to begin with; those that are on their way.
+            source: of more.
+            attempts: told that there was an answer.
+        """
+        asked = 0
+        dry = False
+        while True:
+            now = time.monotonic()
+            if not dry and asked <= WINDOW_REQUESTS_MAX // 2:
+                dry = await self._gather(queue, source, now)
+            fresh = list(islice(queue, asked, None))
+            data = b"".join([slot.data for slot in fresh])
+            for slot in fresh:
+                slot.sent = True
+            asked = len(queue)
+            received = await link.wire.exchange(data, queue[0].until - now)
+            if not received:
+                raise Lost(ConnectionError("the server has closed the connection"))
+            link.reader.feed(received)
+            if answered := self._answered(link, queue):
+                asked -= answered
+                attempts.succeeded()
+            if not queue and dry:
+                return
+            if not queue:
+                more = await source.next()
+                if more is None:
+                    return
+                queue.append(more)
+                more.begin(time.monotonic(), self.timeout_s)
+
+    async def _gather(self, queue: deque[Slot[Any]], source: Source, since: float) -> bool:
+        """Take in more slots, as many as may be on their way; return whether there are no more."""
+        size = sum([len(slot.data) for slot in queue])
+        while len(queue) < WINDOW_REQUESTS_MAX and size < WINDOW_BYTES_MAX:
+            slot = await source.next()
+            if slot is None:
+                return True
+            queue.append(slot)
+            size += len(slot.data)
+            if time.monotonic() - since > _GATHERING_S:
+                break
+        return False
+
+    def _answered(self, link: Link, queue: deque[Slot[Any]]) -> int:
+        """Settle the slots whose answers have come; return how many."""
+        count = 0
+        while queue:
+            slot = queue[0]
+            request = slot.request
+            try:
+                answer = link.reader.take(request.shape, request.command, request.job_id)
+            except BrokenReply as broken:
+                queue.popleft().fail(broken)
+                raise Lost(broken) from None
+            if answer is None:
+                return count
+            if isinstance(answer, Refused):
+                self._look(link, slot, answer)
+            queue.popleft().settle(answer, self.codec)
+            link.spent = link.spent or isinstance(slot.error, BrokenReply)
+            count += 1
+            if queue:
+                queue[0].begin(time.monotonic(), self.timeout_s)
+        return count
+
+    def _look(self, link: Link, slot: Slot[Any], refusal: Refused) -> None:
+        """See what a refusal says of the connection."""
+        if refusal.text in _OF_CONNECTIONS:
+            raise Lost(refusal)
+        if isinstance(refusal, ShuttingDown):  # nothing has changed: ask whoever comes after it
+            slot.sent = False
+            raise Lost(refusal)
+        if (
+            isinstance(refusal, ServerError)
+            or refusal.text in _CLOSING
+            or (slot.request.has_block and "size" in refusal.text)
+        ):
+            link.spent = True
+
+    async def _take(self, pool: Pool, until: float, attempts: Attempts) -> Link:
+        """A connection: one that is kept, or a new one as soon as there can be one.
+
+        Raises:
+            Busy, Unreachable, ClientClosed: there is none in time.
+            Refused: the server cannot be spoken with.
+        """
+        if self.closed:
+            raise ClientClosed("the client is closed")
+        if not await pool.places.take(until - time.monotonic()):
+            raise Busy(pool.count, pool.setting)
+        try:
+            while True:
+                if self.closed:
+                    raise ClientClosed("the client is closed")
+                link = pool.pop()
+                if link is not None:
+                    return link
+                pause_s = attempts.pause_s()
+                left_s = until - time.monotonic()
+                if pause_s >= left_s:
+                    raise Unreachable(str(self.address), attempts.count, attempts.cause)
+                if pause_s:
+                    await self.network.pause(pause_s)
+                try:
+                    return await self._open(min(self._connect_timeout_s, left_s - pause_s))
+                except (Lost, Late, OSError) as error:
+                    attempts.failed(error.cause if isinstance(error, Lost) else error)
+        except BaseException:
+            pool.places.give_back()
+            raise
+
+    async def _open(self, timeout_s: float) -> Link:
+        """Make a connection, and have it say hello."""
+        link = Link(await self.network.connect(self.address, timeout_s), self._links)
+        try:
+            data = self._hello.encode(None, None)
+            until = time.monotonic() + timeout_s
+            while True:
+                received = await link.wire.exchange(data, until - time.monotonic())
+                if not received:
+                    raise Lost(ConnectionError("the server has closed the connection"))
+                link.reader.feed(received)
+                data = b""
+                answer = link.reader.take(self._hello.shape, "hello", None)
+                if isinstance(answer, ServerError):
+                    raise Lost(answer)
+                if isinstance(answer, Refused):
+                    raise answer
+                if answer is not None:
+                    self.server = requests.understand(self._hello, answer, self.codec)
+                    return link
+        except BaseException as error:
+            link.close()
+            if isinstance(error, BrokenReply):
+                raise Lost(error) from None
+            raise
+
+    def _give_back(self, pool: Pool, link: Link) -> None:
+        """Keep a connection for the next call, if it is good for one."""
+        if link.spent or self.closed or len(link.reader) or link not in self._links:
+            self._drop(pool, link)
+            return
+        pool.idle.append(link)
+        pool.places.give_back()
+
+    def _drop(self, pool: Pool, link: Link) -> None:
+        """Give a connection up."""
+        link.close()
+        pool.places.give_back()
