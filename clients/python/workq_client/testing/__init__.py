@@ -24,6 +24,8 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from workq_client.values import Duration
+
 if TYPE_CHECKING:
     from workq.server.guest import Guest
 
@@ -152,14 +154,14 @@ class Server:
 
     def advance(
         self,
-        by: timedelta | None = None,
+        by: Duration = 0,
         *,
         days: float = 0,
         hours: float = 0,
         minutes: float = 0,
         seconds: float = 0,
         milliseconds: float = 0,
-        patience_s: float = 0,
+        patience: Duration = 0,
     ) -> None:
         """Let time pass on the server: `advance(hours=3)`.
 
@@ -169,21 +171,19 @@ class Server:
         this returns, all of that has happened and its replies are sent.
 
         Without patience it is exact, and the same each time: what was sent to the server before
-        is read first, and nothing more until time has come to its end. Clients hear of what has
-        happened, but it is over then. A worker in another thread is leased one job, and
-        the lease runs out before it says a word.
+        is read first, and nothing more until time has come to its end. So a worker in another
+        thread can take no part: it hears of the job it was leased when that lease may be over.
 
-        With patience, such workers take part. The clock stands still wherever something has
-        happened, until no job is ready and none is leased, and only then goes on: what workers do
-        takes no time on the server. So does what they do before they say that a job is done;
-        what they or others do afterwards, on hearing a result for example, is not waited for. The
-        ends of waits are no reason to stop then: one that comes between two stops comes with the
-        later one.
+        With patience it does. Wherever something has happened, the clock stands still until no
+        job is ready and none is leased, and only then goes on: work takes no time on the server.
+        What is done before a job is completed or failed is waited for in this way; what anybody
+        does on hearing of that is not. The ends of waits are no reason to stop then: one that
+        comes between two stops comes with the later one.
 
         Args:
-            by: how much, together with what the others say.
+            by: how much, in seconds, together with what the others say.
             days, hours, minutes, seconds, milliseconds: how much.
-            patience_s: how long to wait for workers at each stop at the most, in seconds of real
+            patience: how long to wait for workers at each stop at the most, in seconds of real
                 time. A lease, or a queue with ready jobs, that outlasts it is not waited for
                 again: its worker is lost, or there is none.
 
@@ -191,14 +191,14 @@ class Server:
             ValueError: time does not go back, nor beyond the year 9999.
             RuntimeError: the server does not run, has failed, or was stopped meanwhile.
         """
-        by = (by or timedelta()) + timedelta(
+        span = _span(by) + timedelta(
             days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds
         )
-        if by < timedelta():
-            raise ValueError(f"time does not go back by {-by}")
-        if by > _END - self.now:
-            raise ValueError(f"there is no time in {by}: the calendar ends with the year 9999")
-        self._running.advance(by // _MICROSECOND, patience_s)
+        if span < timedelta():
+            raise ValueError(f"time does not go back, by {-span}")
+        if span > _END - self.now:
+            raise ValueError(f"it will not be {span} later: the calendar ends with the year 9999")
+        self._running.advance(span // _MICROSECOND, _span(patience).total_seconds())
 
     # --- its connections ----------------------------------------------------------------------
 
@@ -217,3 +217,7 @@ class Server:
             yield
         finally:
             guest.accept()
+
+
+def _span(duration: Duration) -> timedelta:
+    return duration if isinstance(duration, timedelta) else timedelta(seconds=duration)
