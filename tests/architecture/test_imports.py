@@ -5,12 +5,14 @@ module that nobody loads is held to it as well.
 """
 
 import ast
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "workq"
+CLIENT = ROOT / "clients" / "python"
 
 #: Every room of the house, and what it may import beside itself. Rooms that are not built yet
 #: stand here with what they will be allowed. `workq` is the package itself: its version.
@@ -61,17 +63,25 @@ IMPURE_CALLS = {
 IMPURE_METHODS = {"now", "today", "utcnow", "uuid1", "uuid4", "getrandom", "urandom"}
 
 
-def modules() -> dict[str, ast.Module]:
-    """Every module of the server by its dotted name."""
+#: What parts of the client may import besides Python's own: at their start, and inside functions.
+CLIENT_EDGES: dict[str, tuple[set[str], set[str]]] = {
+    "workq_client.testing": (set(), {"workq"}),
+    "workq_client.testing.plugin": ({"pytest"}, set()),
+}
+
+
+def modules(root: Path, package: str) -> dict[str, ast.Module]:
+    """Every module of a package by its dotted name."""
     found = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
+    for path in sorted((root / package).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
     return found
 
 
-MODULES = modules()
+MODULES = modules(ROOT, "workq")
+CLIENT_MODULES = modules(CLIENT, "workq_client")
 
 
 def room(name: str) -> str:
@@ -82,10 +92,10 @@ def room(name: str) -> str:
     return parts[1] if len(parts) > 1 else "workq"
 
 
-def imported(tree: ast.Module) -> list[str]:
-    """The dotted names a module imports, `from a import b` as a.b where that is a module."""
+def imported(nodes: Iterable[ast.AST]) -> list[str]:
+    """The dotted names that are imported, `from a import b` as a.b where that is a module."""
     names = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -94,6 +104,17 @@ def imported(tree: ast.Module) -> list[str]:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             names += [name if name in MODULES else node.module for name in inside]
     return names
+
+
+def at_start(node: ast.AST) -> Iterator[ast.AST]:
+    """What of a module is executed when it is imported: neither functions nor what is for types."""
+    for child in ast.iter_child_nodes(node):
+        lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        if not lazy and not (
+            isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        ):
+            yield child
+            yield from at_start(child)
 
 
 def called(tree: ast.Module) -> tuple[set[str], set[str]]:
@@ -115,17 +136,26 @@ def wrong_edges(name: str, tree: ast.Module) -> list[str]:
     own = room(name)
     return [
         target
-        for target in imported(tree)
+        for target in imported(ast.walk(tree))
         if target.split(".")[0] in ("workq", "workq_client")
         and room(target) != own
         and room(target) not in EDGES[own]
     ]
 
 
+def foreign(name: str, tree: ast.Module) -> list[str]:
+    """What a module of the client imports though it may not, by the first name."""
+    own = sys.stdlib_module_names | {"workq_client"}
+    eager, lazy = CLIENT_EDGES.get(name, (set(), set()))
+    begun = {target.split(".")[0] for target in imported(at_start(tree))} - own
+    used = {target.split(".")[0] for target in imported(ast.walk(tree))} - own
+    return sorted((begun - eager) | (used - eager - lazy))
+
+
 def impurities(tree: ast.Module) -> list[str]:
     """What a module imports or calls though nothing that decides may."""
     names, methods = called(tree)
-    modules = {target.split(".")[0] for target in imported(tree)}
+    modules = {target.split(".")[0] for target in imported(ast.walk(tree))}
     return sorted((modules & IMPURE_MODULES) | (names & IMPURE_CALLS) | (methods & IMPURE_METHODS))
 
 
@@ -154,6 +184,13 @@ def test_imports_run_one_way(name):
     assert wrong_edges(name, MODULES[name]) == []
 
 
+@pytest.mark.parametrize("name", CLIENT_MODULES)
+def test_the_client_needs_nothing_but_python(name):
+    """It is installed alone. What runs a server for tests imports that when it is asked to, and
+    pytest loads its plug-in before any test is."""
+    assert foreign(name, CLIENT_MODULES[name]) == []
+
+
 @pytest.mark.parametrize("name", pure_modules())
 def test_what_decides_is_pure(name):
     """Time comes in as an argument, and nothing goes out but what was decided."""
@@ -163,7 +200,7 @@ def test_what_decides_is_pure(name):
 def test_what_touches_the_world_is_imported_by_nothing_that_decides():
     """It is handed in from outside, and something else could be."""
     for name in pure_modules():
-        assert not set(imported(MODULES[name])) & set(HANDS), name
+        assert not set(imported(ast.walk(MODULES[name]))) & set(HANDS), name
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -181,7 +218,7 @@ def test_nobody_imports_a_star(name):
 def test_what_the_engine_is_held_against_shares_no_code_with_it(file):
     """Or both would be wrong in the same way."""
     tree = ast.parse((ROOT / "tests" / "engine" / file).read_text(encoding="utf-8"))
-    ours = [name for name in imported(tree) if name.split(".")[0] in ("workq", "tests")]
+    ours = [name for name in imported(ast.walk(tree)) if name.split(".")[0] in ("workq", "tests")]
     assert set(ours) <= {"tests.engine.rebuild"}
 
 
@@ -223,3 +260,24 @@ def test_a_wrong_import_is_seen(name, source, expected):
 def test_an_impurity_is_seen(source, expected):
     """However it is written; this holds the tests above."""
     assert impurities(ast.parse(source)) == expected
+
+
+@pytest.mark.parametrize(
+    "name, source, expected",
+    [
+        ("workq_client", "import workq", ["workq"]),
+        ("workq_client", "def f():\n  import workq.limits", ["workq"]),
+        ("workq_client.testing", "from workq.server import guest", ["workq"]),
+        ("workq_client.testing", "class C:\n  import workq", ["workq"]),
+        ("workq_client.testing", "if True:\n  import workq", ["workq"]),
+        ("workq_client.testing", "def f():\n  import msgpack", ["msgpack"]),
+        ("workq_client.testing.plugin", "def f():\n  import workq", ["workq"]),
+        ("workq_client.testing", "class C:\n  def f():\n    import workq", []),
+        ("workq_client.testing", "if TYPE_CHECKING:\n  import workq", []),
+        ("workq_client.testing.plugin", "import pytest", []),
+        ("workq_client", "import asyncio\nfrom workq_client import errors", []),
+    ],
+)
+def test_what_the_client_may_not_import_is_seen(name, source, expected):
+    """However it is written; this holds the test above."""
+    assert foreign(name, ast.parse(source)) == expected

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workq.server.clock import Clock
+from workq.server.clock import Clock, VirtualClock
 
 MS = 1_000_000  # ns
 START_MS = 1_893_456_000_000
@@ -113,3 +113,35 @@ def test_the_real_clock_is_near_the_wall_clock():
     clock = Clock()
     assert before_ms - 1 <= clock.now_ms() <= time.time_ns() // MS + 1000
     assert clock.offset_ms in (-1, 0)
+
+
+def test_a_virtual_clock_goes_as_the_machine_does(machine):
+    """From the time it was started with, or from that of the wall clock."""
+    clocks = VirtualClock(), VirtualClock(1000)
+    assert [clock.now_ms() for clock in clocks] == [START_MS, 1000]
+    machine.sleep(5)
+    assert [clock.now_ms() for clock in clocks] == [START_MS + 5, 1005]
+
+
+def test_a_virtual_clock_stands_still_where_it_was_set_and_goes_on_from_there(machine):
+    """Whatever the machine's clocks do meanwhile."""
+    clock = VirtualClock(1000)
+    machine.sleep(5)
+    clock.stop()
+    machine.sleep(5)
+    assert clock.now_ms() == 1005
+    clock.set(7000 * MS)
+    machine.sleep(5)
+    assert clock.now_ms() == 7000
+    clock.go_on()
+    assert clock.now_ms() == 7000
+    machine.sleep(5)
+    assert clock.now_ms() == 7005
+
+
+def test_a_virtual_clock_knows_no_other_wall_clock(machine):
+    """Schedules come when it says so."""
+    clock = VirtualClock(1000)
+    machine.wall_ns += 3_600_000 * MS
+    clock.sample()
+    assert (clock.now_ms(), clock.offset_ms) == (1000, 0)

@@ -12,9 +12,15 @@ from workq.cmdlog.frames import COMMIT
 from workq.engine.engine import Engine
 from workq.engine.job import Options
 from workq.engine.transitions import RETURNED
-from workq.limits import INPUT_BYTES_MAX, REQUESTS_PER_TURN_MAX, UNSENT_BYTES_MAX
+from workq.limits import (
+    DEADLINES_PER_TURN_MAX,
+    INPUT_BYTES_MAX,
+    REQUESTS_PER_TURN_MAX,
+    UNSENT_BYTES_MAX,
+)
 from workq.recovery.records import Unpacker
 from workq.server import connection, ring
+from workq.server.clock import VirtualClock
 from workq.server.storage import Storage
 from workq.server.writer import Policy
 
@@ -345,5 +351,45 @@ def test_leases_that_nobody_got_are_undone_before_the_log_is_closed():
         frames = [frame for frame in storage.log.frames if frame.kind == COMMIT]
         records = [record for frame in frames for record in unpacker.records(frame.body)]
         assert sum(record[0] == RETURNED for record in records) == count
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("guest", [False, True])
+def test_only_a_process_of_its_own_is_looked_after(monkeypatch, guest):
+    """A guest frees no memory of others, and tries no descriptors."""
+    touched = []
+    monkeypatch.setattr(ring, "collect_young", lambda: touched.append("memory"))
+    monkeypatch.setattr(ring, "descriptors_left", lambda: touched.append("descriptors"))
+
+    async def live():
+        one = ring.Ring(guest=guest)
+        await until(lambda: not one.awake)
+        one.observe()
+        await one.close()
+
+    asyncio.run(live())
+    assert set(touched) == (set() if guest else {"memory", "descriptors"})
+
+
+def test_a_server_catches_up_with_a_clock_that_has_jumped():
+    """In as many turns as that takes, and at once; its timer is set anew."""
+
+    async def live():
+        clock = VirtualClock()
+        one = ring.Ring(storage=Storage(Engine(), clock=clock))
+        engine = one.broker.engine
+        engine.advance(clock.now_ms(), 0)
+        for number in range(DEADLINES_PER_TURN_MAX + 10):
+            options = Options(60_000, 600_000 if number else 600_005)
+            engine.add(job_id(number + 1).encode(), b"q", options, b"")
+        one.catch_up()
+        clock.stop()
+        clock.set(clock.now_ns() + 600_000_000_000)
+        one.catch_up()
+        assert engine.size == 1
+        clock.go_on()
+        await until(lambda: not engine.size)  # not ten minutes later
+        await one.close()
 
     asyncio.run(live())

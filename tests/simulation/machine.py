@@ -310,7 +310,6 @@ def installed(
 
     places: tuple[tuple[Any, str, Any], ...] = (
         (clock, "time", machine),
-        (ring, "time", machine),
         (ring, "resident_bytes", lambda: 0),
         (ring, "descriptors_left", lambda: True),
         (ring, "collect_young", lambda: None),

@@ -8,7 +8,6 @@ timer stands for every deadline there is.
 from __future__ import annotations
 
 import asyncio
-import time
 
 from workq import __version__
 from workq.broker.broker import Broker
@@ -35,6 +34,8 @@ class Ring:
     Args:
         bounds: what an operator can turn.
         storage: what it starts from and writes to; by default nothing.
+        guest: whether the process is not the server's own. It touches nothing of it then: neither
+            does it free memory for all, nor look for descriptors.
 
     Attributes:
         connections: those that stand.
@@ -46,8 +47,11 @@ class Ring:
         in_turn: whether a turn is being had.
     """
 
-    def __init__(self, bounds: Bounds | None = None, storage: Storage | None = None) -> None:
+    def __init__(
+        self, bounds: Bounds | None = None, storage: Storage | None = None, guest: bool = False
+    ) -> None:
         storage = storage or Storage(Engine())
+        self._guest = guest
         self.clock = storage.clock
         self.broker = Broker(storage.engine, COMMANDS, bounds)
         self.in_turn = False
@@ -70,7 +74,7 @@ class Ring:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
         self._begun_ms = self.clock.now_ms()
-        self._started_ms = time.time_ns() // 1_000_000
+        self._started_ms = self._begun_ms + self.clock.offset_ms
         self._draining = False
         self._closing = False
         self._long_turns = 0
@@ -95,6 +99,16 @@ class Ring:
         if not self.awake:
             self.awake = True
             self._loop.call_soon(self._turn)
+
+    def catch_up(self) -> None:
+        """Have all turns that are due by now, at once: the clock has jumped, of which the timer
+        knows nothing. For a server without a log, whose turns wait for nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._turn()
+        while self.failure is None and self.broker.next_ms() <= self.clock.now_ms():
+            self._turn()
 
     def _woken(self) -> None:
         """The log has come on: what waited for it may leave, in this turn or in one of its own."""
@@ -169,7 +183,8 @@ class Ring:
         self._arm(now_ms)
         if self._draining and broker.drained:
             self.drained.set()
-        collect_young()
+        if not self._guest:
+            collect_young()
         took_ns = self.clock.now_ns() - start_ns
         if took_ns > self._longest_turn_ns:
             self._longest_turn_ns = took_ns
@@ -204,6 +219,11 @@ class Ring:
         self.wake()
 
     def _sample(self) -> None:
+        self.observe()
+        self._loop.call_later(SAMPLE_MS / 1000, self._sample)
+
+    def observe(self) -> None:
+        """Look at the wall clock, at the process and at what was counted."""
         self.clock.sample()
         if self.failure is None and not self._closing:
             self.log.tick(self.clock.now_ms())
@@ -224,6 +244,5 @@ class Ring:
         numbers["cut-for-untaken"] = self.untaken.cut
         numbers["jobs"] = self.broker.engine.size
         numbers["held-bytes"] = self.broker.engine.held_bytes
-        self._watch.look(numbers, descriptors_left())
-        self._loop.call_later(SAMPLE_MS / 1000, self._sample)
+        self._watch.look(numbers, self._guest or descriptors_left())
         self.wake()
