@@ -122,6 +122,10 @@ UNSENT_BYTES_MAX = 1024 * 1024
 #: server does nothing that makes more, until the log has come on.
 HELD_BYTES_MAX = 64 * 1024 * 1024
 
+#: What of them leaves in one turn once it may: more than a turn makes, so that they become fewer,
+#: and a millisecond or two of work for the kernel, which copies it.
+RELEASED_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
+
 #: And frames handed to the log that are not yet as safe as replies wait for: a disk that hangs must
 #: not fill memory with what is meant for it.
 AHEAD_BYTES_MAX = 64 * 1024 * 1024

@@ -90,6 +90,9 @@ CROSSED_BY = {
         "END_STALLED_MS"
     ),
     "bounds/test_slow_log.py::test_replies_that_wait_for_the_log_have_a_bound": "HELD_BYTES_MAX",
+    "bounds/test_slow_log.py::test_of_what_has_waited_so_much_leaves_in_a_turn": (
+        "RELEASED_BYTES_PER_TURN_MAX"
+    ),
     "bounds/test_slow_log.py::test_changes_that_wait_for_the_log_have_a_bound": "AHEAD_BYTES_MAX",
     "bounds/test_drain.py::test_half_a_request_has_little_time_once_the_server_shuts_down": (
         "CLOSING_REQUEST_MS"

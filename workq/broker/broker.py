@@ -223,6 +223,8 @@ class Broker:
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
+        if self._gate.due:
+            return self.engine.now_ms
         if self._gate.full:
             return self.engine.next_ms()  # all else waits for the log
         if self._agenda.busy or self.names.pending or self._serving.telling:
