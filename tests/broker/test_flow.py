@@ -6,9 +6,9 @@ from tests.broker.harness import Rig, add, complete, job_id, run, sessions_alive
 from workq.broker.session import CLOSE, LINGER, STAY
 from workq.limits import (
     HELD_BYTES_MAX,
-    RELEASED_BYTES_PER_TURN_MAX,
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
+    RELEASED_BYTES_PER_TURN_MAX,
     UNSENT_BYTES_MAX,
     Bounds,
 )

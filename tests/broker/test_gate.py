@@ -62,17 +62,17 @@ def test_of_what_has_waited_no_more_leaves_than_one_turn_may_send():
     gate.appended = 1
     half = b"x" * (RELEASED_BYTES_PER_TURN_MAX // 2)
     large = [speaking(half) for _ in range(3)]
-    small = speaking(b"a")
+    small, later = speaking(b"a"), speaking(b"b")
     for session in (*large, small):
         hold(gate, session)
-    assert not gate.due
+    due = [gate.due]
     gate.came(1)
-    assert gate.due
-    later = speaking(b"b")
+    due.append(gate.due)
     assert gate.release([later]) == [(session, half, STAY) for session in large[:2]]
-    assert gate.due
+    due.append(gate.due)
     assert gate.release() == [(large[2], half, STAY), (small, b"a", STAY), (later, b"b", STAY)]
-    assert not gate.due
+    due.append(gate.due)
+    assert due == [False, True, True, False]
 
 
 def test_an_end_without_words_waits_its_turn():
