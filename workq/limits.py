@@ -135,6 +135,11 @@ AHEAD_BYTES_MAX = 64 * 1024 * 1024
 #: for longest is cut off.
 UNTAKEN_BYTES_MAX = 256 * 1024 * 1024
 
+#: What the system is asked to keep for a TCP client that does not read (Linux keeps twice as much):
+#: left to itself it takes 2.5 MiB and more for each, which is in no bound of ours, and all sockets
+#: of the machine share what there is. A reader a twentieth of a second away still gets 10 MiB/s.
+SEND_BUFFER_BYTES = 256 * 1024
+
 #: How late a limit of time may be noticed and still be held against a client: if it is more, the
 #: server stood still, and looks first at what has come meanwhile.
 LATE_MS = 100

@@ -104,6 +104,9 @@ CROSSED_BY = {
     "server/test_listen.py::test_a_silent_client_is_asked_whether_it_is_there": (
         "KEEPALIVE_INTERVAL_MS KEEPALIVE_PROBES_MAX"
     ),
+    "server/test_listen.py::test_the_system_keeps_little_for_a_client_that_does_not_read": (
+        "SEND_BUFFER_BYTES"
+    ),
     "bounds/test_descriptors.py::test_fewer_descriptors_than_connections_is_a_line_at_the_start": (
         "OWN_DESCRIPTORS"
     ),
