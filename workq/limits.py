@@ -122,6 +122,10 @@ UNSENT_BYTES_MAX = 1024 * 1024
 #: server does nothing that makes more, until the log has come on.
 HELD_BYTES_MAX = 64 * 1024 * 1024
 
+#: What of them leaves in one turn once it may: more than a turn makes, so that they become fewer,
+#: and a millisecond or two of work for the kernel, which copies it.
+RELEASED_BYTES_PER_TURN_MAX = 4 * 1024 * 1024
+
 #: And frames handed to the log that are not yet as safe as replies wait for: a disk that hangs must
 #: not fill memory with what is meant for it.
 AHEAD_BYTES_MAX = 64 * 1024 * 1024
@@ -130,6 +134,11 @@ AHEAD_BYTES_MAX = 64 * 1024 * 1024
 #: keep up (who leaves more than 64 KiB, as the event loop counts): at more, who has not caught up
 #: for longest is cut off.
 UNTAKEN_BYTES_MAX = 256 * 1024 * 1024
+
+#: What the system is asked to keep for a TCP client that does not read (Linux keeps twice as much):
+#: left to itself it takes 2.5 MiB and more for each, which is in no bound of ours, and all sockets
+#: of the machine share what there is. A reader a twentieth of a second away still gets 10 MiB/s.
+SEND_BUFFER_BYTES = 256 * 1024
 
 #: How late a limit of time may be noticed and still be held against a client: if it is more, the
 #: server stood still, and looks first at what has come meanwhile.

@@ -90,6 +90,9 @@ CROSSED_BY = {
         "END_STALLED_MS"
     ),
     "bounds/test_slow_log.py::test_replies_that_wait_for_the_log_have_a_bound": "HELD_BYTES_MAX",
+    "bounds/test_slow_log.py::test_of_what_has_waited_so_much_leaves_in_a_turn": (
+        "RELEASED_BYTES_PER_TURN_MAX"
+    ),
     "bounds/test_slow_log.py::test_changes_that_wait_for_the_log_have_a_bound": "AHEAD_BYTES_MAX",
     "bounds/test_drain.py::test_half_a_request_has_little_time_once_the_server_shuts_down": (
         "CLOSING_REQUEST_MS"
@@ -100,6 +103,9 @@ CROSSED_BY = {
     "bounds/test_listening.py::test_the_system_watches_over_silent_clients": "KEEPALIVE_IDLE_MS",
     "server/test_listen.py::test_a_silent_client_is_asked_whether_it_is_there": (
         "KEEPALIVE_INTERVAL_MS KEEPALIVE_PROBES_MAX"
+    ),
+    "server/test_listen.py::test_the_system_keeps_little_for_a_client_that_does_not_read": (
+        "SEND_BUFFER_BYTES"
     ),
     "bounds/test_descriptors.py::test_fewer_descriptors_than_connections_is_a_line_at_the_start": (
         "OWN_DESCRIPTORS"

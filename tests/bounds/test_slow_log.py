@@ -38,6 +38,24 @@ def test_replies_that_wait_for_the_log_have_a_bound(inside, monkeypatch):
     assert server.stats(other)["jobs"] == 3
 
 
+def test_of_what_has_waited_so_much_leaves_in_a_turn(inside, monkeypatch):
+    """When the log comes on, the loop does not stand still for all that has gathered."""
+    monkeypatch.setattr(module, "RELEASED_BYTES_PER_TURN_MAX", 64 * KIB)
+    server = inside(held=True)
+    peers = server.peers(20)
+    payload = "x" * 32 * KIB
+    peers[0].send(add(1, payload=payload))
+    for peer in peers:
+        peer.send(f"inspect job {job_id(1)}\r\n")
+    until(lambda: server.call(server.ring.broker.gauges)["unsent-bytes"] > 20 * 32 * KIB, "held")
+    server.call(server.turns.clear)
+    server.come_on()
+    for peer in peers:
+        peer.shut()
+        assert peer.rest().count(payload) == 1
+    assert max(turn.sends for turn in server.turns) <= 3
+
+
 def test_changes_that_wait_for_the_log_have_a_bound(inside, monkeypatch):
     """A disk that hangs does not fill memory with what is meant for it."""
     monkeypatch.setattr(module, "AHEAD_BYTES_MAX", 64 * KIB)

@@ -90,6 +90,18 @@ def test_silence_is_not_saved_up():
     assert 60 < first.count(silent) < 75
 
 
+def test_who_is_there_comes_before_those_who_come_and_go():
+    """One after the other, each with a request that takes a turn, and then another comes."""
+    agenda = Agenda()
+    little, *new = sessions(501)
+    for session in new:
+        agenda.welcome(session)
+        agenda.put_off([little, session])
+        assert agenda.next() is little
+        little.tag += 1
+        assert agenda.next() is session
+
+
 def test_what_was_had_while_nobody_waited_was_taken_from_nobody():
     """It is no debt afterwards."""
     agenda = Agenda()

@@ -8,6 +8,7 @@ from workq.limits import (
     HELD_BYTES_MAX,
     INPUT_BYTES_MAX,
     INPUT_BYTES_PAUSE,
+    RELEASED_BYTES_PER_TURN_MAX,
     UNSENT_BYTES_MAX,
     Bounds,
 )
@@ -233,6 +234,18 @@ def test_what_waits_for_the_log_is_bounded_for_all_clients_together():
     assert all(client.take().startswith("+OK 1\r\n") for client in clients)
     assert last.take() == OK
     assert rig.gauge("unsent-bytes") == 0
+
+
+def test_what_has_waited_for_the_log_leaves_in_several_turns():
+    """One after the other, and nobody has to come to make them be had."""
+    rig = Rig(safe=False)
+    clients = held_up(rig)
+    rig.sync()
+    some = sum(len(client.take()) > 0 for client in clients)
+    assert some == RELEASED_BYTES_PER_TURN_MAX // MIB
+    assert rig.broker.next_ms() == rig.now_ms
+    rig.settle()
+    assert sum(len(client.take()) > 0 for client in clients) == len(clients) - some
 
 
 def test_while_too_much_waits_for_the_log_time_goes_on_and_nobody_is_told_of_it():

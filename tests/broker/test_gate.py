@@ -7,6 +7,7 @@ from tests.broker.harness import Rig, add, complete, job_id, result, run, told
 from workq.broker.gate import Gate
 from workq.broker.session import CLOSE, LINGER, STAY, Session
 from workq.commands import COMMANDS
+from workq.limits import RELEASED_BYTES_PER_TURN_MAX
 from workq.wire.grammar import Table
 
 OK = "+OK\r\n"
@@ -53,6 +54,25 @@ def test_a_reply_needs_no_later_commit():
     assert gate.release() == [(first, b"a", STAY)]
     gate.safe = 7
     assert gate.release() == [(second, b"b", STAY)]
+
+
+def test_of_what_has_waited_no_more_leaves_than_one_turn_may_send():
+    """The rest follows in its order, and what is said meanwhile comes behind it."""
+    gate = Gate()
+    gate.appended = 1
+    half = b"x" * (RELEASED_BYTES_PER_TURN_MAX // 2)
+    large = [speaking(half) for _ in range(3)]
+    small, later = speaking(b"a"), speaking(b"b")
+    for session in (*large, small):
+        hold(gate, session)
+    due = [gate.due]
+    gate.came(1)
+    due.append(gate.due)
+    assert gate.release([later]) == [(session, half, STAY) for session in large[:2]]
+    due.append(gate.due)
+    assert gate.release() == [(large[2], half, STAY), (small, b"a", STAY), (later, b"b", STAY)]
+    due.append(gate.due)
+    assert due == [False, True, True, False]
 
 
 def test_an_end_without_words_waits_its_turn():

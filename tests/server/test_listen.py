@@ -3,6 +3,7 @@
 import fcntl
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from workq.limits import (
     KEEPALIVE_IDLE_MS,
     KEEPALIVE_INTERVAL_MS,
     KEEPALIVE_PROBES_MAX,
+    SEND_BUFFER_BYTES,
 )
 from workq.server import listen
 from workq.server.listen import SocketFile, TcpAddress, UnixAddress, bind, check_reach, read_address
@@ -156,6 +158,21 @@ def test_a_silent_client_is_asked_whether_it_is_there(bound):
             KEEPALIVE_PROBES_MAX,
         ]
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+
+
+def test_the_system_keeps_little_for_a_client_that_does_not_read(bound):
+    """On every connection that is accepted, at most so much, which it doubles for its own needs."""
+    (listener,) = bound("127.0.0.1:0")
+    listener.listen()
+    with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+        size = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert 0 < size <= 2 * SEND_BUFFER_BYTES
+        accepted.setblocking(False)
+        sent = 0
+        with suppress(BlockingIOError):
+            while sent < 16 * SEND_BUFFER_BYTES:
+                sent += accepted.send(bytes(SEND_BUFFER_BYTES))
+        assert sent <= 4 * SEND_BUFFER_BYTES  # with what the other side's system takes in
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:0", "[::]:0", ":0"])

@@ -5,8 +5,9 @@ it has not, start-time fair queueing decides (Goyal, Vin and Cheng, 1996): each 
 which rises with all that is done for it, and the lowest is served first. The virtual time is the
 tag that is being served. Who has asked for little lately begins a little before it, and so comes
 before all who have asked for much, however many they are; but no more than a little, so silence
-cannot be saved up. It costs a heap entry for each session and turn, and next to nothing while
-nobody has to wait.
+cannot be saved up. Who is new begins a little behind it: else those who come one after the other,
+each with a large request, would all come before who was there. It costs a heap entry for each
+session and turn, and next to nothing while nobody has to wait.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from heapq import heappop, heappush
 from typing import Final
 
 from workq.broker.session import Session
-from workq.limits import REQUESTS_PER_SESSION_AND_TURN_MAX
+from workq.limits import (
+    REQUESTS_PER_SESSION_AND_TURN_MAX,
+    REQUESTS_PER_SESSION_AND_TURN_MIN,
+)
 
 #: How far a session that asks for little is before the others: what it may have in one turn.
 HEAD_START: Final = REQUESTS_PER_SESSION_AND_TURN_MAX
+
+#: How far a new session is behind: what each of the others may have before.
+NEW_BEHIND: Final = REQUESTS_PER_SESSION_AND_TURN_MIN
 
 
 class Agenda:
@@ -29,7 +36,7 @@ class Agenda:
         fresh: those to be served in the next turn, in the order in which they came.
         late: those for which the last turns had no room: a heap of tag, number and session.
         spoken: those that have replies or an end to be released at the end of this turn.
-        now: the virtual time; the tag of a new session.
+        now: the virtual time.
     """
 
     def __init__(self) -> None:
@@ -43,6 +50,10 @@ class Agenda:
     def busy(self) -> bool:
         """Whether there is anybody to be served."""
         return bool(self.fresh or self.late)
+
+    def welcome(self, session: Session) -> None:
+        """A session is new."""
+        session.tag = self.now + NEW_BEHIND
 
     def run_later(self, session: Session) -> None:
         """Serve a session in the next turn."""

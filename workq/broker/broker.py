@@ -90,7 +90,7 @@ class Broker:
     def open(self) -> Session:
         """A client has connected. One too many is told so and is served nothing."""
         session = Session(self._table, self.bounds.line_bytes_max)
-        session.tag = self._agenda.now
+        self._agenda.welcome(session)
         if self._closing.begun:
             self._turn_away(session, replies.SHUTTING_DOWN)
         elif 0 < self.bounds.connections_max <= len(self._sessions):
@@ -223,6 +223,8 @@ class Broker:
 
     def next_ms(self) -> int:
         """When the next turn is wanted at the latest; `NEVER` for not before something comes."""
+        if self._gate.due:
+            return self.engine.now_ms
         if self._gate.full:
             return self.engine.next_ms()  # all else waits for the log
         if self._agenda.busy or self.names.pending or self._serving.telling:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from workq.broker.session import STAY, Session
-from workq.limits import AHEAD_BYTES_MAX, HELD_BYTES_MAX
+from workq.limits import AHEAD_BYTES_MAX, HELD_BYTES_MAX, RELEASED_BYTES_PER_TURN_MAX
 
 #: What the ring is asked to do: hand bytes to a session's transport, then end the connection or
 #: not (`STAY`, `CLOSE`, `LINGER`). The bytes may be empty when there is only an end.
@@ -42,6 +42,11 @@ class Gate:
         """Whether so much waits for the log that nothing may be done that makes it more."""
         return self.held_bytes >= HELD_BYTES_MAX or self._ahead_bytes >= AHEAD_BYTES_MAX
 
+    @property
+    def due(self) -> bool:
+        """Whether more may leave than the last turn had room for."""
+        return bool(self._held) and self._held[0][0] <= self.safe
+
     def went(self, position: int, size: int) -> None:
         """A frame of so many bytes was handed to the log."""
         self.appended = position
@@ -58,6 +63,7 @@ class Gate:
 
     def release(self, spoken: Iterable[Session] = ()) -> list[Send]:
         """What may leave now, in order; the leases in it count as delivered unless they bounce.
+        Of what has waited for the log no more than one turn may send.
 
         Args:
             spoken: the sessions that have said something since the last time, or have ended.
@@ -69,7 +75,8 @@ class Gate:
             for session in self._delivering:  # what was released before has arrived, or bounced
                 session.delivering.clear()
             self._delivering.clear()
-        while held and held[0][0] <= safe:
+        left = RELEASED_BYTES_PER_TURN_MAX
+        while held and held[0][0] <= safe and left > 0:
             _, send, leases = held.popleft()
             session = send[0]
             size = len(send[1])
@@ -77,6 +84,7 @@ class Gate:
             self.held_bytes -= size
             if session.lost:
                 continue
+            left -= size
             if leases:
                 self._deliver(session, leases)
             sends.append(send)

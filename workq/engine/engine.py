@@ -16,7 +16,7 @@ from typing import Any
 
 from workq.engine import transitions
 from workq.engine.calendar import NEVER, Calendar, Timer
-from workq.engine.job import LEASED, Hold, Job, Lease, Options, Schedule
+from workq.engine.job import LEASED, PLAIN_OPTIONS, Hold, Job, Lease, Options, Schedule
 from workq.engine.queue import Queue
 from workq.engine.split import MASK, SHIFT
 from workq.engine.state import APPLY, State
@@ -297,8 +297,10 @@ class Engine(State):
         if final or job.fails + 1 >= job.options.max_fails or _exhausted(job):
             self.commit_bytes += len(result)
             self._make((transitions.FAILED, job.id, transitions.FAILURE, result), job)
-        else:
+        elif delay_ms or len(job.options) > PLAIN_OPTIONS:
             self._return(job, transitions.FAILURE, self.now_ms, delay_ms)
+        else:  # what `_return` would do, by the short way: this is the usual case
+            self._make((transitions.RETURNED, job.id, transitions.FAILURE), job)
 
     def delete(self, job: Job) -> None:
         """Remove a job."""

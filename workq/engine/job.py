@@ -44,6 +44,10 @@ class _FirstOptions(NamedTuple):
     max_fails: int = 0
 
 
+#: How many they are: options of so many say nothing of retries.
+PLAIN_OPTIONS: Final = len(_FirstOptions._fields)
+
+
 class Options(_FirstOptions):
     """What many jobs of a queue have in common: one object serves them all.
 
@@ -92,7 +96,7 @@ class Options(_FirstOptions):
 
     def retry_ms(self, failures: int) -> int:
         """How long a job is held back that comes back after so many failures and lost leases."""
-        if len(self) == len(_FirstOptions._fields):
+        if len(self) == PLAIN_OPTIONS:
             return 0
         delay_ms, backoff, max_ms = self.retry
         # 64 doublings are beyond every bound: the power of a larger number is not worked out.

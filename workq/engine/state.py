@@ -241,7 +241,10 @@ class State:
         _count(job, transition[2])
         if job.lease is not None:
             self._leave(job)
-            self._come_back(job, transition[3] if len(transition) > 3 else None)
+            if len(transition) == 3:
+                self._make_ready(job)
+            else:
+                self._come_back(job, transition[3])
             if job.watchers:
                 self.changed.append(job)
 

@@ -21,6 +21,7 @@ from workq.limits import (
     KEEPALIVE_INTERVAL_MS,
     KEEPALIVE_PROBES_MAX,
     PROBE_MS,
+    SEND_BUFFER_BYTES,
 )
 
 #: Who may use a Unix socket if nothing is said: its owner and its owner's group.
@@ -227,6 +228,8 @@ def _bound_tcp(address: TcpAddress, insecure: bool) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             _keep_alive(bound)
+            # What a socket accepts inherits this too.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             bound.bind(place)
     except (OSError, ListenError):
         for bound in sockets:
