@@ -115,6 +115,25 @@ def test_timers_of_one_millisecond_fire_in_the_order_they_came():
     assert calendar.first(7) is None
 
 
+@given(STARTS_MS, st.lists(st.tuples(DISTANCES_MS, st.integers(1, 4))))
+def test_timers_that_are_set_at_once_stand_as_if_they_came_one_by_one(start_ms, places):
+    """In the same buckets, in the same order, whose earliest is known."""
+    deadlines = [start_ms + left_ms + n for left_ms, many in places for n in range(many)]
+    single: Calendar[Timer] = Calendar()
+    together: Calendar[Timer] = Calendar()
+    for at_ms in deadlines:
+        single.set(Timer(at_ms), start_ms)
+    half = len(deadlines) // 2
+    for some in (deadlines[:half], deadlines[half:]):
+        together.set_all([Timer(at_ms) for at_ms in some], start_ms)
+
+    def stands(calendar):
+        buckets = [{key: ring.at_ms for key, ring in level.items()} for level in calendar._buckets]
+        return buckets, calendar._keys, calendar.soonest_ms, [t.at_ms for t in calendar.timers()]
+
+    assert stands(together) == stands(single)
+
+
 def test_first_leaves_the_timer_in():
     """Who fires it takes it out, or sets it anew."""
     calendar: Calendar[Timer] = Calendar()

@@ -146,6 +146,32 @@ def test_jobs_that_come_in_order_fill_their_chunks(rises):
     ]
 
 
+@pytest.mark.parametrize("late", [0, 0.001, 0.3])
+def test_jobs_that_are_added_at_once_stand_as_if_they_came_one_by_one(late):
+    """In the same chunks, whatever there is already, and wherever they belong."""
+    chance = random.Random(5)
+    single: Order[Item] = Order()
+    together: Order[Item] = Order()
+    number = 0
+    for size in (1, 3, CHUNK_JOBS_MAX - 4, 1, CHUNK_JOBS_MAX * 3 + 5, 200, 1):
+        priorities = chance.choice(((0,), (0, 5), (5, 1, -3)))
+        items = []
+        for _ in range(size):
+            number += 1
+            due_ms = chance.randrange(number) if chance.random() < late else number // 3
+            items.append(Item(due_ms, number, chance.choice(priorities)))
+        for item in items:
+            single.add(item)
+        together.add_all(items)
+        check_groups(together, GROUP_RUNS_MAX)
+        assert together.first() is single.first()
+        assert together.size == single.size
+        chunks = [{key: run._chunks for key, run in o._runs.items()} for o in (single, together)]
+        assert chunks[0] == chunks[1]
+        for order in (single, together):
+            order.remove(items[size // 2])
+
+
 def test_many_priorities_and_many_jobs_are_a_sorted_list():
     """A thousand priorities, emptied from the head as a worker does it."""
     chance = random.Random(11)

@@ -198,16 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="errors", description=__doc__.split("\n\n")[0])
     parser.add_argument("--calls", choices=(*CALLS, "all"), default="all")
-    parser.add_argument("--most", type=int, default=1000, help="of each call and phase")
+    parser.add_argument("--phase", choices=(*PHASES, "all"), default="all")
+    parser.add_argument("--first", type=int, default=1, help="N to begin with")
+    parser.add_argument("--most", type=int, default=1000, help="N to end with")
     options = parser.parse_args(arguments)
     program = shutil.which("strace")
     if program is None:
         sys.exit("strace is not installed")
     for call in CALLS if options.calls == "all" else (options.calls,):
-        for phase in PHASES:
+        for phase in PHASES if options.phase == "all" else (options.phase,):
             begun = time.monotonic()
             outcomes: Counter[str] = Counter()
-            for number in range(1, options.most + 1):
+            for number in range(options.first, options.most + 1):
                 outcome = asyncio.run(run(program, Fault(phase, call, number)))
                 outcomes[outcome] += 1
                 if outcome == MISSED:

@@ -16,7 +16,7 @@ makes timers wait longer in the level where they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final, Generic, TypeVar, cast
 
@@ -52,6 +52,22 @@ class Timer:
             before._after = after  # type: ignore[union-attr]
             after._before = before
             self._before = self._after = None
+
+
+def _bucket(at_ms: int, now_ms: int) -> tuple[int, int]:
+    """The deadlines that now go into the same bucket as one of them: the first, and the end."""
+    left_ms = at_ms - now_ms
+    level = 0
+    while level < len(_SHIFTS) - 1 and left_ms >= 1 << _SHIFTS[level + 1]:
+        level += 1
+    shift = _SHIFTS[level]
+    first_ms = at_ms >> shift << shift
+    end_ms = first_ms + (1 << shift)
+    if level:
+        first_ms = max(first_ms, now_ms + (1 << shift))
+    if level < len(_SHIFTS) - 1:
+        end_ms = min(end_ms, now_ms + (1 << _SHIFTS[level + 1]))
+    return first_ms, end_ms
 
 
 Kind = TypeVar("Kind", bound=Timer)
@@ -103,6 +119,30 @@ class Calendar(Generic[Kind]):
         timer._after = ring
         last._after = timer  # type: ignore[union-attr]
         ring._before = timer
+
+    def set_all(self, timers: Iterable[Kind], now_ms: int) -> None:
+        """Put timers with a deadline in, one after the other; most go where the last one went.
+
+        Args:
+            timers: some, which are in no calendar.
+            now_ms: only chooses the level.
+        """
+        first_ms = end_ms = 0  # what goes where the last one went
+        ring: Timer | None = None
+        for timer in timers:
+            at_ms = timer.at_ms
+            if first_ms <= at_ms < end_ms:  # type: ignore[operator]
+                last = ring._before  # type: ignore[union-attr]
+                timer._before = last
+                timer._after = ring
+                last._after = timer  # type: ignore[union-attr]
+                ring._before = timer  # type: ignore[union-attr]
+                if at_ms < ring.at_ms:  # type: ignore[operator, union-attr]
+                    ring.at_ms = at_ms  # type: ignore[union-attr]
+            else:
+                self.set(timer, now_ms)
+                ring = timer._after
+                first_ms, end_ms = _bucket(at_ms, now_ms)  # type: ignore[arg-type]
 
     def cascade(self, now_ms: int, moves_max: int) -> int:
         """Move the timers of coarse buckets that have begun; return how many were moved."""

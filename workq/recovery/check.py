@@ -150,7 +150,7 @@ class Report:
 
 
 class _Counting(State):
-    """A state that counts what is applied to it."""
+    """A state that counts what is applied to it, each on its own."""
 
     def __init__(self, records: dict[str, int]) -> None:
         super().__init__()
@@ -160,6 +160,10 @@ class _Counting(State):
         super().apply(transition, job)
         name = transitions.NAMES[transition[0]]
         self._records[name] = self._records.get(name, 0) + 1
+
+    def apply_all(self, records: Iterable[Transition]) -> None:
+        for record in records:
+            self.apply(record)
 
 
 class _Noting(Reading):

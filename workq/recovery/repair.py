@@ -158,7 +158,6 @@ def _write_snapshot(disk: Disk, found: Salvage) -> None:
     )
     for count, body in pieces(dump.records(state)):
         writer.part(count, body)
-        for record in unpacker.records(body):
-            again.apply(record)
+        again.apply_all(unpacker.records(body))
     writer.end()
     assert dump.digest(again) == dump.digest(state)

@@ -1,7 +1,7 @@
 """Making the state again from a log: its snapshot, then every frame after it.
 
-Each transition goes through `State.apply`, which refuses what cannot happen to the state as it is;
-nothing is decided here.
+Each transition goes through `State.apply_all`, which refuses what cannot happen to the state as it
+is; nothing is decided here.
 What ran out while no server was there is not seen to here either: the first turns of the server
 do that, as they always do.
 """
@@ -66,15 +66,13 @@ def _apply(
     reading: Reading, frame: Frame, state: State, unpacker: Unpacker, keep: Keep | None
 ) -> int:
     """Apply the transitions of a frame; return how many there were."""
-    apply = state.apply
     try:
         records = unpacker.records(frame.body)
         if len(records) != frame.records:
             raise RecordError(f"it has {len(records)} records and says {frame.records}")
         if keep is not None:
             records = keep(frame, records)
-        for record in records:
-            apply(record)
+        state.apply_all(records)
     except RecordError as error:
         raise refused(reading, frame, error) from error
     except (TransitionError, *NONSENSE) as error:
