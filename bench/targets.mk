@@ -1,5 +1,5 @@
 # Included by the Makefile above.
-.PHONY: bench bench-log bench-check
+.PHONY: bench bench-log bench-check bench-client
 
 bench: $(VENV)/.installed ## Measure against beanstalkd and Redis; more settings with ARGS="…"
 	$(MAKE) -C bench
@@ -11,3 +11,10 @@ bench-log: $(VENV)/.installed ## Measure with command logs, on a disk; more sett
 
 bench-check: $(VENV)/.installed ## Test the load generator itself
 	$(MAKE) -C bench check PYTHON=$(abspath $(BIN)/python)
+
+bench-client: $(VENV)/.bench ## Measure the Python client beside redis-py; more settings with ARGS="…"
+	$(BIN)/python bench/client.py $(ARGS)
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) install --group bench
+	@touch $@

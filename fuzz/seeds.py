@@ -26,6 +26,9 @@ from workq.server.settings import SETTINGS
 STREAM_BYTES_MAX: Final = 100_000
 SEED_BYTES_MAX: Final = 2048
 
+#: Of the first lease that a new server gives; the next are one more each.
+FIRST_TOKEN: Final = (1 << 40) + 1
+
 CASES: Final = Path(__file__).parents[1] / "tests" / "conformance" / "wire.cases"
 
 _SENT = re.compile(r"([A-D])> (.*)", re.DOTALL)
@@ -54,6 +57,8 @@ def _filled(case: Case) -> list[str]:
     variables = Variables()
     variables.values |= dict(zip("abcd", (job_id.decode() for job_id in IDS), strict=True))
     variables.values |= {"q": "mails", "r": "letters", "s": "a"}
+    tokens = re.findall(r"\(\?P<(\w+)>", "".join(case.steps))  # what a player learns from replies
+    variables.values |= {name: str(FIRST_TOKEN + count) for count, name in enumerate(tokens)}
     variables.start = START_MS / 1000
     return [variables.fill(step) if _SENT.match(step) else step for step in case.steps]
 

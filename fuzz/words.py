@@ -56,7 +56,7 @@ WORDS: Final = (
     b"fail c0ffee00-1111-4222-8333-000000000001 ",
     b"hello 2\r\n", b" -lease=", b"1099511627777",
     b"touch ", b"release ", b" -delay=", b" -retry-delay=", b" -backoff=", b" -retry-max=",
-    b" -final=1", b" -ttr=", b" -count=", b" -tag=",
+    b" -final=1", b" -ttr=", b" -count=", b" -tag=", b" -name=",
 )  # fmt: skip
 
 assert FIRST_WORD + len(WORDS) <= 256

@@ -181,3 +181,25 @@ def test_large_jobs_that_come_at_once_are_handed_out_in_portions_and_in_order():
     assert order == waiting
     rig.settle()
     assert late.take() == TIMEOUT
+
+
+def test_a_lease_of_several_looks_at_its_queues_once_and_not_once_for_each_job(monkeypatch):
+    """256 names and 100 jobs would be 25,600 looks; the jobs come from all queues in turn."""
+    rig = Rig()
+    (client,) = rig.clients(1)
+    names = [f"q{number}" for number in range(256)]
+    client.say("".join(add(number, names[number % 8]) for number in range(1, 101)))
+    client.take()
+    looks = []
+    choose = rig.engine.choose
+
+    def looked(names):
+        looks.append(names)
+        return choose(names)
+
+    monkeypatch.setattr(rig.engine, "choose", looked)
+    client.say(f"lease {' '.join(names)} 0 -count=100\r\n")
+    told_of = [line.split()[1] for line in client.take().splitlines() if len(line.split()) == 4]
+    assert told_of[:9] == [*names[:8], "q0"]
+    assert len(told_of) == 100
+    assert len(looks) == 1

@@ -84,6 +84,24 @@ def test_waits_under_tags_end_each_in_its_time(server: Server, client: Client) -
     assert client.take() == "=3 " + server.finished(result="r")
 
 
+@pytest.mark.parametrize("ttr", [1, 0])
+def test_a_request_cut_off_in_its_block_is_answered_under_its_tag(client: Client, ttr: int) -> None:
+    """Be its line right or refused; one that has no tag is answered without."""
+    client.say("ping -tag=6")
+    client.send(f"add {job_id()} q {ttr} 1 5 -tag=7\r\nab".encode())
+    client.shut()
+    assert client.take() == "=6 +OK\r\n=7 -CLIENT-ERROR Invalid payload size\r\n"
+    assert client.closed
+
+
+def test_a_request_without_a_tag_that_is_cut_off_is_answered_without(client: Client) -> None:
+    """Whatever tag came before it."""
+    client.say("ping -tag=6")
+    client.send(f"add {job_id()} q 1 1 5\r\nab".encode())
+    client.shut()
+    assert client.take() == "=6 +OK\r\n-CLIENT-ERROR Invalid payload size\r\n"
+
+
 def test_a_half_close_ends_all_waits_and_then_the_connection(
     server: Server, client: Client
 ) -> None:

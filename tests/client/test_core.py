@@ -1,7 +1,9 @@
 """What becomes of a call when anything breaks, at every step and every byte of it."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from workq_client import core as core_module
@@ -23,13 +25,14 @@ from workq_client.errors import (
     WorkqError,
 )
 from workq_client.models import Job
+from workq_client.requests import Request
 
 from tests.client.fake import JOB, Clock, Server, World, drive, steps, through
 
 LEASED = Job(JOB, "mails", 1.0, b"hi", 7, 1)
 
 #: A call of every kind, made anew each time.
-CALLS = {
+CALLS: dict[str, Callable[[], Request[Any]]] = {
     "ping": lambda: requests.ping(),
     "add": lambda: requests.add("mails", b"hi", id=JOB.replace("1", "2")),
     "lease": lambda: requests.lease("mails", wait=5),
@@ -50,7 +53,7 @@ ONCE = ("fail by id", "release by id", "run")
 
 #: What may happen at a step, and at which.
 ANYWHERE = ("take", "connect", "exchange")
-BREAKS = {
+BREAKS: dict[str, tuple[type[BaseException], tuple[str, ...]]] = {
     "is cancelled": (asyncio.CancelledError, ANYWHERE),
     "is interrupted": (KeyboardInterrupt, ANYWHERE),
     "breaks": (ConnectionResetError, ("connect", "exchange")),
@@ -58,22 +61,27 @@ BREAKS = {
 }
 
 
+def at_step(number, error):
+    """Let an error happen at a step."""
+    return lambda at, _: error() if at == number else None
+
+
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("how", BREAKS)
 def test_after_a_call_that_ends_anywhere_the_next_one_gets_its_own_answer(name, how):
     """At every step, with every byte of the answer in a step of its own."""
     error, places = BREAKS[how]
-    pieces = {"piece": 1, "hello_piece": 1 if name == "ping" else 1000}
-    for number, step in enumerate(steps(CALLS[name](), World(**pieces))):
+    hello_piece = 1 if name == "ping" else 1000
+    for number, step in enumerate(steps(CALLS[name](), World(None, 1, hello_piece))):
         if step not in places:
             continue
-        world = World(**pieces)
+        world = World(None, 1, hello_piece)
         world.server.jobs[JOB] = "leased"
         core = world.core()
         with suppress(WorkqError, asyncio.CancelledError, KeyboardInterrupt):
             drive(
                 core.call(CALLS[name]()),
-                lambda at, _, number=number: error() if at == number else None,
+                at_step(number, error),
             )
         assert world.in_use == 0
         assert through(core.call(requests.result(JOB))).data == b"done"
@@ -438,7 +446,9 @@ def test_calls_beyond_the_connections_wait_and_are_told_if_none_comes_free():
     first.send(None)  # it has the only place
     with pytest.raises(Busy, match="connections_max"):
         through(core.call(requests.ping()))
-    assert through(core.call(requests.lease("mails", wait=1))).id == JOB  # has its own
+    job = through(core.call(requests.lease("mails", wait=1)))  # has its own
+    assert job is not None
+    assert job.id == JOB
     first.close()
     assert world.in_use == 0
 
@@ -552,7 +562,7 @@ def test_what_is_lost_and_refused_for_sure_is_told_as_it_is():
 def test_a_pool_does_not_mind_another_thread_that_is_faster():
     """What is kept may be gone between two looks."""
 
-    class Racing(list):
+    class Racing(list[Any]):
         def pop(self, *_):
             raise IndexError
 

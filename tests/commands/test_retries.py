@@ -107,3 +107,24 @@ def test_a_schedule_may_be_retried_too(server: Server) -> None:
     assert server.lengths("q") == "0/1"
     server.advance(1000)
     assert server.lengths("q") == "1/0"
+
+
+def test_a_job_that_is_held_back_is_ready_in_stats_and_scheduled_in_its_queue(
+    server: Server,
+) -> None:
+    """`stats` tells states, `inspect queue` what a lease would find."""
+    server.add(flags=RETRYING)
+    server.ask("lease q 0")
+    server.fail()
+    assert server.lengths("q") == "0/1"
+    numbers = dict(line.split() for line in server.ask("stats").splitlines()[2:])
+    assert (numbers["jobs-ready"], numbers["jobs-scheduled"]) == ("1", "0")
+
+
+def test_a_failure_of_a_delayed_job_is_seen_when_its_time_comes(server: Server) -> None:
+    """It stays where it is, and new, until then."""
+    server.add(flags="-delay=2000 -max-fails=9")
+    server.fail()
+    assert server.state() == "0"
+    server.advance(2000)
+    assert server.state() == "3"

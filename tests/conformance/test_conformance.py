@@ -4,6 +4,7 @@ Most cases wait more than they work. So the chosen ones are played up front, eig
 test only asks how its case went.
 """
 
+import re
 import shlex
 import sys
 from collections import Counter
@@ -14,9 +15,29 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.conform import Case, Failed, Play, Server, load
+from workq.commands import COMMANDS
+from workq.commands.base import Command
+from workq.wire import replies
 
 CASES = load(Path(__file__).with_name("wire.cases"))
 AT_ONCE = 8
+
+_TEXT = "".join(Path(__file__).with_name(f"{name}.cases").read_text() for name in ("wire", "log"))
+_LINES = _TEXT.splitlines()
+REQUESTS = [
+    part.removeprefix("{rep:")
+    for line in _LINES
+    if re.match(r"[A-Z]> ", line)
+    for part in re.split(r"\\r\\n|\\n", line[3:])
+]
+ANSWERS = [line for line in _LINES if re.match(r"[A-Z]<", line)]
+
+#: The errors that a request can get by what it says and by how jobs are.
+ERRORS = [
+    reply.decode().strip()
+    for reply in vars(replies).values()
+    if isinstance(reply, bytes) and reply.startswith(b"-CLIENT-ERROR") and b"timeout\r" not in reply
+] + [replies.INVALID_WAIT_TIMEOUT.decode().strip()]
 
 Outcomes = dict[str, Future[None]]
 
@@ -70,3 +91,19 @@ def test_every_case_has_its_own_id() -> None:
     shared = [name for name, count in Counter(case.id for case in CASES).items() if count > 1]
 
     assert shared == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_and_flag_is_in_a_transcript(command: Command) -> None:
+    """As a request, whatever became of it."""
+    requests = [line for line in REQUESTS if re.match(rf"{command.name}( |$)", line)]
+    flags = [flag.decode() for flag in command.flags]
+
+    assert requests
+    assert [flag for flag in flags if not any(f" -{flag}=" in line for line in requests)] == []
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_of_a_request_is_in_a_transcript(error: str) -> None:
+    """But for those that settings, time or the disk must be made ready for."""
+    assert any(error in line for line in ANSWERS)

@@ -9,7 +9,14 @@ import pytest
 from tests.commands.harness import Server
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/settings.md", "docs/protocol.md", "docs/cmdlog.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/settings.md",
+    "docs/protocol.md",
+    "docs/cmdlog.md",
+    "docs/client.md",
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

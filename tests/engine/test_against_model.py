@@ -6,6 +6,7 @@ the durable. `SlowMachine` lets one `advance` do next to nothing, so that the en
 always behind: single jobs must answer all the same.
 """
 
+from itertools import islice
 from typing import Any
 
 from hypothesis import settings
@@ -130,6 +131,9 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(names=st.lists(NAMES, min_size=1, max_size=4))
     def lease(self, names):
         """Lease from one of several queues."""
+        self._lease_from(names)
+
+    def _lease_from(self, names: list[bytes]) -> None:
         heads = {name: ready[0] for name in names if (ready := self.model.ready(name))}
         job = self.engine.choose(names)
         assert (job is not None) == bool(heads)
@@ -148,6 +152,17 @@ class EngineMachine(RuleBasedStateMachine):
         job = self.engine.head(name)
         if job is not None:
             self._lease(job)
+
+    @precondition(lambda self: not self.engine.behind)
+    @rule(names=st.lists(NAMES, min_size=1, max_size=2, unique=True), count=st.integers(1, 4))
+    def lease_several(self, names, count):
+        """Lease several in turn: those that as many leases would get."""
+        for job in islice(self.engine.in_turn(names), count):
+            assert job is self.engine.choose(names)
+            self._lease_from(names)
+            assert job.lease is not None
+        if sum(len(self.model.ready(name)) for name in names):
+            assert next(self.engine.in_turn(names)) is self.engine.choose(names)
 
     def _lease(self, job: Job) -> None:
         self.passed_over[job.queue.name] = 0
@@ -337,6 +352,15 @@ class SlowMachine(EngineMachine):
         """One turn that does all there is to do."""
         super()._advance(self.engine.now_ms)
         assert not self.engine.behind
+
+
+def test_the_machine_does_everything_that_may_be_done_to_a_job():
+    """An act of the engine that no rule does is compared with nothing."""
+    looks = {"resume", "next_ms", "find", "head", "choose", "in_turn"}
+    acts = {name for name in vars(Engine) if not name.startswith("_")} - looks
+
+    assert [name for name in acts if not hasattr(EngineMachine, name)] == []
+    assert [name for name in acts if not hasattr(Model, name)] == []
 
 
 TestEngine = EngineMachine.TestCase

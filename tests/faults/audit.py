@@ -59,4 +59,5 @@ def _is_ready(job: Job, begun_ms: float) -> bool:
     """Whether the look told that a job is ready, and nothing keeps it back."""
     reply = job.events[-1].reply
     state = reply.values.get("state") if reply else None
-    return state in (NEW, PENDING) and job.due_ms < begun_ms - 10
+    free = state == NEW or (state == PENDING and not job.retry_ms)  # else it may be held back
+    return free and job.due_ms < begun_ms - 10

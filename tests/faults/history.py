@@ -6,7 +6,7 @@ came, at any time after it was sent or never. Only what no order of such moments
 against the server:
 
 - a job that was acknowledged, or that any reply has told of, is gone, or can be added again;
-- a job is handed out while a lease of it runs;
+- a job is handed out while a lease of it runs, or one that was touched, or while it is held back;
 - or after its completion, its last failure or its deletion was acknowledged, or before it is due;
 - it is finished twice; its result is not there, is another, or changes;
 - what is handed out is not what was put in; its counters are below what was acknowledged.
@@ -22,9 +22,11 @@ from itertools import combinations, pairwise
 from tests.faults.wire import (
     DUPLICATE_JOB,
     DUPLICATE_RESULT,
+    LEASE_LOST,
     NONE,
     OK,
     TIMEOUT,
+    TOUCHED_MS,
     Reply,
 )
 
@@ -56,6 +58,7 @@ class Job:
 
     Attributes:
         due_ms: when it may be handed out first, by the clients' clock; 0 for at once.
+        retry_ms: how long it is held back after a failure or a lease that ran out.
         retired: it was deleted, that was checked, and nobody speaks of it any more.
     """
 
@@ -66,6 +69,7 @@ class Job:
     priority: int = 0
     max_fails: int = 0
     due_ms: float = 0
+    retry_ms: int = 0
     events: list[Event] = field(default_factory=list)
     retired: bool = False
 
@@ -83,7 +87,7 @@ def known_ms(job: Job) -> float:
     told = [
         event
         for event in job.events
-        if event.heard(OK, DUPLICATE_JOB, DUPLICATE_RESULT)
+        if event.heard(OK, DUPLICATE_JOB, DUPLICATE_RESULT, LEASE_LOST)
         or (event.verb == "result" and event.heard(TIMEOUT))
     ]
     return min(_ends([event for event in told if event.verb != "delete"]), default=float("inf"))
@@ -131,23 +135,31 @@ def _may_be_deleted(job: Job, event: Event) -> bool:
 
 def _leases(job: Job) -> Iterator[str]:
     """No two leases at a time. One may be granted when the other has run out, or was ended by a
-    failure that was not final."""
+    failure that was not final, and the job is held back no longer; or when it was released. A lease
+    that was touched runs from then on."""
+    ttr_ms = job.ttr_ms
     for one, other in combinations(job.got("lease", OK), 2):
         assert one.got_ms is not None and other.got_ms is not None
-        if not (_may_follow(job, one, other) or _may_follow(job, other, one)):
+        if not (_may_follow(job, one, other, ttr_ms) or _may_follow(job, other, one, ttr_ms)):
             yield (
                 f"leased twice: between {one.sent_ms:.0f} and {one.got_ms:.0f}, and between "
                 f"{other.sent_ms:.0f} and {other.got_ms:.0f}, for {job.ttr_ms} ms each"
             )
+    for touch in job.got("touch", OK):
+        for lease in job.got("lease", OK):
+            assert touch.got_ms is not None
+            if lease.sent_ms > touch.got_ms and not _may_follow(job, touch, lease, TOUCHED_MS):
+                yield f"leased at {lease.got_ms:.0f}, touched at {touch.got_ms:.0f}"
 
 
-def _may_follow(job: Job, first: Event, second: Event) -> bool:
+def _may_follow(job: Job, first: Event, second: Event, lasts_ms: int) -> bool:
     assert first.got_ms is not None and second.got_ms is not None
-    if second.got_ms - first.sent_ms >= job.ttr_ms - SLACK_MS:
+    if second.got_ms - first.sent_ms >= lasts_ms + job.retry_ms - SLACK_MS:
         return True
     return any(
-        event.verb == "fail"
+        event.verb in ("fail", "release")
         and event.sent_ms < second.got_ms
+        and (event.verb == "release" or second.got_ms - event.sent_ms >= job.retry_ms - SLACK_MS)
         and (event.got_ms is None or (event.heard(OK) and event.got_ms > first.sent_ms))
         for event in job.events
     )
@@ -171,7 +183,8 @@ def _finished(job: Job) -> Iterator[str]:
     ends = job.got("complete", OK)
     fails = job.got("fail", OK)
     final = final_ms(job)
-    late = [event for event in ends + fails if event.sent_ms > final]
+    leased = job.got("touch", OK) + job.got("release", OK)
+    late = [event for event in ends + fails + leased if event.sent_ms > final]
     if late or len(ends) > 1 or len(fails) > max(job.max_fails, 1) - len(ends):
         yield f"finished {len(ends)} times, failed {len(fails)} times, {len(late)} times too late"
 
@@ -206,6 +219,8 @@ def _inspected(job: Job) -> Iterator[str]:
         values = event.reply.values
         for key, verb in (("attempts", "lease"), ("fails", "fail")):
             least = sum(end < event.sent_ms for end in _ends(job.got(verb, OK)))
+            if verb == "lease":  # each release may have taken one back
+                least -= sum(one.verb == "release" for one in job.events)
             most = sum(one.verb == "fail" for one in job.events) if verb == "fail" else 1 << 30
             if not least <= int(values[key]) <= most:
                 yield f"{key} {values[key]} at {event.got_ms:.0f}: acknowledged were {least}"

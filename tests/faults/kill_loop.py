@@ -3,8 +3,9 @@ for what was acknowledged and is not so.
 
     python -m tests.faults.kill_loop --rounds 60 --policy all --seed 1
 
-Several clients pipeline everything there is: priorities, schedules, short and long leases, failures
-that count, results, deletions, the same job added twice. Segments are small and compaction is busy.
+Several clients pipeline everything there is: priorities, schedules, short and long leases, touched
+or released, failures that count, retries after a delay, results, deletions, the same job added
+twice. Segments are small and compaction is busy.
 Some rounds end in a clean stop, and some starts are killed as well. After each start every job is
 looked at, and at the end every queue is emptied in its order.
 """

@@ -15,7 +15,15 @@ from uuid import UUID
 
 from tests.faults import wire
 from tests.faults.history import COMPLETED, FAILED, Event, History, Job
-from tests.faults.wire import DISK_FULL, DUPLICATE_JOB, DUPLICATE_RESULT, NONE, OK, TIMEOUT
+from tests.faults.wire import (
+    DISK_FULL,
+    DUPLICATE_JOB,
+    DUPLICATE_RESULT,
+    LEASE_LOST,
+    NONE,
+    OK,
+    TIMEOUT,
+)
 
 QUEUES = ("mails", "images", "reports")
 TTRS_MS = (300, 2_000, 60_000, 600_000)
@@ -29,6 +37,8 @@ ALLOWED = {
     "lease": {OK, TIMEOUT},
     "complete": {OK, DUPLICATE_RESULT, NONE},
     "fail": {OK, DUPLICATE_RESULT, NONE},
+    "touch": {OK, LEASE_LOST, NONE},
+    "release": {OK, LEASE_LOST, NONE},
     "result": {OK, TIMEOUT, NONE},
     "delete": {OK, NONE},
     "inspect": {OK, NONE},
@@ -83,9 +93,11 @@ class World:
             payload,
             priority=random.choice((0, 0, 0, 5, -3)),
             max_fails=random.choice((0, 0, 1, 2, 3)),
+            retry_ms=random.choice((0, 0, 0, 200)),
         )
         flags = f"-priority={job.priority}" if job.priority else ""
         flags += f" -max-fails={job.max_fails}" if job.max_fails else ""
+        flags += f" -retry-delay={job.retry_ms}" if job.retry_ms else ""
         line = f"{job_id} {job.queue} {job.ttr_ms} {TTL_MS}"
         if not queue and random.random() < 0.2:
             delay_ms = random.randrange(2_000)
@@ -119,7 +131,14 @@ class World:
         """
         if held and random.random() < 0.6:
             job = held.pop(random.randrange(len(held)))
-            if random.random() < 0.85:
+            what = random.random()
+            if what < 0.1:
+                if what < 0.05:
+                    held.append(job)  # else it is forgotten, and its lease does not run out soon
+                return wire.touch(job.job_id)
+            if what < 0.2:
+                return wire.release(job.job_id)
+            if what < 0.87:
                 return self.end(random, job)  # else it is forgotten: its lease runs out
         if len(self.finished) > self.finished_max and (some := self._any(random, self.finished)):
             return wire.delete(some.job_id)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.history import Event, History, Job, order_problems, problems
-from tests.faults.wire import DUPLICATE_JOB, DUPLICATE_RESULT, NONE, OK, TIMEOUT, Reply
+from tests.faults.wire import (
+    DUPLICATE_JOB,
+    DUPLICATE_RESULT,
+    LEASE_LOST,
+    NONE,
+    OK,
+    TIMEOUT,
+    TOUCHED_MS,
+    Reply,
+)
 
 ID = "00000000-0000-4000-8000-000000000001"
 QUEUE, TTR_MS, PAYLOAD = "q", 1000, b"xyz"
@@ -39,10 +48,10 @@ def looked(sent_ms: float, state: str = "0", **values: str) -> Event:
     return Event("inspect", sent_ms, sent_ms + 10, Reply(OK, (ID,), PAYLOAD, known))
 
 
-def history(*events: Event, max_fails: int = 0, due_ms: float = 0) -> Job:
+def history(*events: Event, max_fails: int = 0, due_ms: float = 0, retry_ms: int = 0) -> Job:
     """A job and what was said of it, after it was added."""
     events = (said("add", 0), *events)
-    return Job(ID, QUEUE, TTR_MS, PAYLOAD, 0, max_fails, due_ms, list(events))
+    return Job(ID, QUEUE, TTR_MS, PAYLOAD, 0, max_fails, due_ms, retry_ms, list(events))
 
 
 MAY_BE = {
@@ -69,6 +78,16 @@ MAY_BE = {
     "refused a second time": history(said("add", 20, DUPLICATE_JOB)),
     "a scheduled one in time": history(leased(500), due_ms=500),
     "looked at": history(leased(20), looked(40, "4", attempts="1")),
+    "a lease after a release, whose attempt does not count": history(
+        leased(20), said("release", 40), leased(60), looked(80, "4", attempts="1"), retry_ms=500
+    ),
+    "a lease after a touched one ran out": history(
+        leased(20), said("touch", 900), leased(900 + TOUCHED_MS)
+    ),
+    "a lease after a delay": history(
+        leased(20), said("fail", 40), leased(540), leased(2_040), max_fails=2, retry_ms=500
+    ),
+    "a touch that comes too late": history(leased(20), said("touch", 1_100, LEASE_LOST)),
 }
 
 MAY_NOT_BE = {
@@ -136,6 +155,23 @@ MAY_NOT_BE = {
         history(said("complete", 20, DUPLICATE_RESULT), looked(40, "3")),
     ),
     "a forgotten lease": ("attempts 0", history(leased(20), looked(40, "0"))),
+    "a forgotten touch": (
+        "touched at", history(leased(20), said("touch", 900), leased(2_500)),
+    ),
+    "a forgotten delay after a failure": (
+        "leased twice",
+        history(leased(20), said("fail", 40), leased(500), max_fails=2, retry_ms=500),
+    ),
+    "a forgotten delay after a lease that ran out": (
+        "leased twice", history(leased(20), leased(1_400), retry_ms=500),
+    ),
+    "a touch of what is finished": ("finished", history(said("complete", 20), said("touch", 40))),
+    "a job lost after a refusal told of it": (
+        "lost",
+        Job(ID, QUEUE, TTR_MS, PAYLOAD, events=[
+            unanswered("add", 0), said("touch", 20, LEASE_LOST), said("inspect", 40, NONE),
+        ]),
+    ),
     "a forgotten failure": ("fails 0", history(said("fail", 20), looked(40, "2"), max_fails=3)),
     "another priority": ("become another", history(looked(20, priority="7"))),
 }  # fmt: skip

@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 OK, NONE, TIMEOUT = "ok", "not found", "timeout"
 DUPLICATE_JOB, DUPLICATE_RESULT = "Duplicate job", "Duplicate result"
+LEASE_LOST = "Lease lost"
+
+#: What a lease is touched for: as long as any lasts, so that one that is forgotten shows soon.
+TOUCHED_MS = 600_000
 DISK_FULL, LOG_FAILED = "Disk full", "Log failed"
 
 
@@ -59,6 +63,16 @@ def complete(job_id: str, result: bytes) -> Request:
 def fail(job_id: str, result: bytes) -> Request:
     """Report a failure."""
     return with_block(f"fail {job_id} {{}}", "fail", job_id, result)
+
+
+def touch(job_id: str) -> Request:
+    """Let a lease run anew, and long."""
+    return plain(f"touch {job_id} -ttr={TOUCHED_MS}", "touch", job_id)
+
+
+def release(job_id: str) -> Request:
+    """Give a job back."""
+    return plain(f"release {job_id}", "release", job_id)
 
 
 def lease(queues: list[str], wait_ms: int) -> Request:

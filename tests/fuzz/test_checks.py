@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from fuzz import broker, reader
+from fuzz import broker, reader, reference
 from fuzz.words import IDS, RUN, STREAM_BYTES_MAX, WORDS, contract, expand
 from workq.broker.broker import Broker
 from workq.broker.gate import Gate
 from workq.broker.patience import Patience
 from workq.broker.session import Session
+from workq.commands import COMMANDS
 from workq.engine.engine import Engine
 from workq.engine.job import Job
 from workq.wire import replies
@@ -231,6 +232,24 @@ def test_a_difference_between_pieces_is_found(monkeypatch: Patch) -> None:
     broken(monkeypatch, Reader, "feed", make)
     with pytest.raises(AssertionError):
         reader.check(data)
+
+
+# --- what they know of ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_reference_knows_every_command_and_its_flags(command: Any) -> None:
+    """What it does not know, nobody fuzzes: it takes that for an unknown command."""
+    assert command.name in reference.FORMS
+    assert reference.FORMS[command.name].flags.split() == [flag.decode() for flag in command.flags]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_words_of_a_stream_have_every_command(command: Any) -> None:
+    """So that random bytes become requests of it."""
+    text = b"".join(WORDS)
+    assert all(word.encode() in text for word in command.name.split())
+    assert all(b" -%b=" % flag in text for flag in command.flags)
 
 
 # --- words --------------------------------------------------------------------------------------

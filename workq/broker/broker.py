@@ -341,7 +341,7 @@ class Broker:
                 item = next_request()
                 if item is None:
                     if session.eof and not session.tagged:  # it sends no more, all is answered
-                        session.end(CLOSE, reader.finish())
+                        _part(session)
                     break
                 if reader.effort:
                     left -= reader.effort
@@ -465,3 +465,11 @@ class Broker:
     def end(self) -> None:
         """End all that is left: who still waits gets `-TIMEOUT`, and every session is closed."""
         self._closing.end()
+
+
+def _part(session: Session) -> None:
+    """End a session that has asked its last; what is cut off in its block gets an error."""
+    reader = session.reader
+    error = reader.finish()
+    tag = reader.tag
+    session.end(CLOSE, error if not error or tag is None else replies.tagged(tag, error))

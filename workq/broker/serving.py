@@ -8,6 +8,7 @@ while somebody waits for it.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 
 from workq.broker.agenda import Agenda
 from workq.broker.session import Session
@@ -161,9 +162,8 @@ class Serving:
             return leased(job)
         entries = [lease_entry(job, session.version)]
         size = len(entries[0])
-        while len(entries) < wait.jobs_max and size < LISTED_BYTES_MAX:
-            more = self._engine.choose(wait.names)
-            if more is None:
+        for more in islice(self._engine.in_turn(wait.names), wait.jobs_max - 1):
+            if size >= LISTED_BYTES_MAX:
                 break
             self._lend(session, more)
             self._left -= 1

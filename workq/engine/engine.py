@@ -10,7 +10,8 @@ A method that takes a job takes one that is there; commands look it up with `fin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workq.engine import transitions
@@ -237,6 +238,20 @@ class Engine(State):
                 if chosen is None or queue.served < chosen.served:
                     chosen = queue
         return None if chosen is None else chosen.ready.first()
+
+    def in_turn(self, names: Iterable[bytes]) -> Iterator[Job]:
+        """The jobs that `choose` would choose one after the other, each of which is leased before
+        the next is asked for. The queues are looked at once for all of them."""
+        queues = [queue for name in names if (queue := self.queues.get(name)) is not None]
+        queues.sort(key=lambda queue: queue.served)
+        line = deque(queue for queue in queues if queue.ready.size)
+        while line:
+            queue = line.popleft()
+            job = queue.ready.first()
+            assert job is not None
+            yield job
+            if queue.ready.size:
+                line.append(queue)  # served last of all
 
     def lease(self, job: Job) -> int:
         """Lease a job that is ready; return the token."""

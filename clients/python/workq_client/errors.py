@@ -27,6 +27,7 @@ Where Python has a word for it, the error is that too: `Unreachable` is a `Conne
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -109,12 +110,17 @@ class Unreachable(WorkqError, ConnectionError):
 
     def __init__(self, address: str, attempts: int, cause: BaseException | None) -> None:
         tried = "once" if attempts == 1 else f"{attempts} times"
-        super().__init__(
-            f"no connection to {address}, tried {tried}: {cause or 'no time was left'}"
-        )
+        super().__init__(f"no connection to {address}, tried {tried}: {_reason(cause)}")
         self.address = address
         self.attempts = attempts
         self.cause = cause
+
+
+def _reason(cause: BaseException | None) -> str:
+    """Why there is no connection; of an error of the system its own words, however it came."""
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno).lower()
+    return str(cause or "") or "no time was left"
 
 
 class NoReply(WorkqError, TimeoutError):

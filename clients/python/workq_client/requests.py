@@ -297,6 +297,9 @@ def new(job: NewJob) -> Request[str]:
 
         client.new(NewJob(queue="resize", payload=b"photo.jpg", ttr=30))
 
+    Args:
+        job: what it describes.
+
     Returns:
         The id of the job.
 

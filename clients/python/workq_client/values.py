@@ -25,6 +25,8 @@ def milliseconds(what: str, value: Duration) -> int:
     Raises:
         InvalidRequest: it is no duration, or negative.
     """
+    if type(value) is int and value >= 0:  # the usual one
+        return value * 1000
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidRequest(f"{what} is {value!r}; it has to be seconds or a timedelta")
