@@ -479,7 +479,7 @@ def test_a_test_in_a_loop_advances_from_a_thread(server):
 def test_the_client_s_own_worker_lives_through_days_and_a_cut(server):
     """As users write it, with the client: every hour a failure, in the middle of which all
     connections are cut."""
-    times = []
+    times: list[timedelta] = []
 
     def work() -> None:
         while job := client.lease("q", wait=86_400):
