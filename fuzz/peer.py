@@ -120,7 +120,7 @@ class Peer:
         if not self.shadow.ended:
             cut_off = self.shadow.finish()
             if cut_off:
-                self._note("", cut_off, None, now_ms)
+                self._note("", cut_off, self.shadow.tag, now_ms)
 
 
 def is_over(peer: Peer) -> bool:

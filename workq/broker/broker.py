@@ -341,7 +341,10 @@ class Broker:
                 item = next_request()
                 if item is None:
                     if session.eof and not session.tagged:  # it sends no more, all is answered
-                        session.end(CLOSE, reader.finish())
+                        error = reader.finish()
+                        if error and reader.tag is not None:  # of what was cut off in its block
+                            error = replies.tagged(reader.tag, error)
+                        session.end(CLOSE, error)
                     break
                 if reader.effort:
                     left -= reader.effort
