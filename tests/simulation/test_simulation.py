@@ -37,7 +37,7 @@ LIVES = (
     "fail with a delay", "held back", "held back again", "hold ends", "ttl ends when held",
     "released", "touched", "touched with a ttr", "run released", "run touched",
     "token", "token of another connection", "token from before the start", "stale token",
-    "stale token from before the start", "undelivered lease over",
+    "stale token from before the start",
     "several leased", "several results", "several shown", "tagged request",
     "tagged request refused", "tagged request held up", "tagged wait answered",
     "several wait under tags", "too many waits", "wait ends with its connection",
