@@ -27,6 +27,7 @@ class Reading(NamedTuple):
         ended: whether nothing behind it is read.
         silent: whether it ended because the other side speaks another protocol.
         cut_off: the error for a request that was cut off, empty if none is due.
+        tags: for each item what its reply carries; None for nothing.
     """
 
     items: list[Item]
@@ -34,6 +35,7 @@ class Reading(NamedTuple):
     ended: bool = False
     silent: bool = False
     cut_off: bytes = b""
+    tags: list[int | None] = []  # noqa: RUF012 - of a NamedTuple, never changed
 
 
 class Form(NamedTuple):
@@ -119,14 +121,24 @@ class CutOff(Exception):
         self.reply = reply
 
 
-def read(stream: bytes, line_bytes_max: int) -> Reading:
-    """Read a whole stream, of which no line may be longer than this, its end included."""
+def read(stream: bytes, line_bytes_max: int, version: int = 0) -> Reading:
+    """Read a whole stream.
+
+    Args:
+        stream: what there is of it.
+        line_bytes_max: how long a line may be, its end included.
+        version: of the protocol, which is spoken at its beginning and which a `hello` changes; 0
+            if nobody carries `hello` out.
+    """
     items: list[Item] = []
     ends: list[int] = []
+    tags: list[int | None] = []
     at = unknown = 0
     while True:
+        tag = None
         try:
             line, crlf, at = _line(stream, at, line_bytes_max)
+            line, tag = _tagged(line) if version == 2 else (line, None)
             first = line.split(b" ")[0]
             unknown = 0 if first in FIRST_WORDS else unknown + 1
             if unknown and (first in FOREIGN or first.endswith(b":")):
@@ -135,13 +147,40 @@ def read(stream: bytes, line_bytes_max: int) -> Reading:
                 raise Ended(b"", silent=True)
             at = _request(line, crlf, stream, at, items)
             ends.append(at)
+            tags.append(tag)
+            if version and items[-1][0] == "hello":
+                version = 2
         except Ended as ended:
             items.append(("", ended.reply))
             ends += [-1] * (len(items) - len(ends))
-            return Reading(items, ends, ended=True, silent=ended.silent)
+            tags += [tag] * (len(items) - len(tags))
+            return Reading(items, ends, ended=True, silent=ended.silent, tags=tags)
         except CutOff as cut_off:
+            reply = cut_off.reply
+            if reply and tag is not None:
+                reply = b"=%d %b" % (tag, reply)
             ends += [-1] * (len(items) - len(ends))
-            return Reading(items, ends, cut_off=cut_off.reply)
+            tags += [tag] * (len(items) - len(tags))
+            return Reading(items, ends, cut_off=reply, tags=tags)
+
+
+def _tagged(line: bytes) -> tuple[bytes, int | None]:
+    """A line without its tag, and the tag. A tag that is none, or a second one, stays there as a
+    flag that is malformed."""
+    first, *pieces = line.split(b" ")
+    words = [piece for piece in pieces if piece]
+    if len(words) >= limits.LINE_WORDS_MAX:
+        return line, None
+    found = [word for word in words if word.startswith(b"-tag=")]
+    if not found:
+        return line, None
+    rest = [word for word in words if not word.startswith(b"-tag=")]
+    value = found[0].partition(b"=")[2]
+    digits = value.lstrip(b"0") or b"0"
+    fits = re.fullmatch(rb"[0-9]+", value) and len(digits) <= 20 and int(digits) < 2**64
+    if len(found) > 1 or not fits:
+        return b" ".join((first, b"-=", *rest)), None
+    return b" ".join((first, *rest)), int(digits)
 
 
 def _line(stream: bytes, at: int, line_bytes_max: int) -> tuple[bytes, bool, int]:

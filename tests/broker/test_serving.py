@@ -156,6 +156,22 @@ def test_between_portions_clients_may_come_to_their_end():
     assert rig.gauge("waiting") == 0
 
 
+def test_who_takes_several_takes_none_for_which_somebody_else_waited_before():
+    """Jobs of two queues come back at one instant; the one of `p` is for who came first."""
+    rig = Rig()
+    holder, first, several = rig.clients(3)
+    for number, name in enumerate("qpr", 1):
+        holder.say(add(number, name, options="1000 600000") + f"lease {name} 0\r\n")
+    first.say("lease p 60000\r\n")
+    several.say("lease q p r 60000 -count=5\r\n")
+    rig.advance(1000)
+    assert first.take() == told(2, "p", ttr_ms=1000)
+    assert several.take() == "+OK 2\r\n" + "".join(
+        told(number, name, ttr_ms=1000).removeprefix("+OK 1\r\n")
+        for number, name in ((1, "q"), (3, "r"))
+    )
+
+
 def test_large_jobs_that_come_at_once_are_handed_out_in_portions_and_in_order():
     """A dozen come back in the same millisecond; who asks meanwhile does not overtake."""
     rig = Rig()

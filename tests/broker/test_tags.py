@@ -205,6 +205,23 @@ def test_a_drained_server_ends_waits_under_tags(server: Server, client: Client) 
     assert client.closed
 
 
+@pytest.mark.parametrize("line, said", [
+    ("fail {} 9 -tag=4", "=4 -CLIENT-ERROR Invalid result size\r\n"),
+    ("fail {} 9", "-CLIENT-ERROR Invalid result size\r\n"),
+    ("fail no-id 9 -tag=4", "=4 -CLIENT-ERROR Invalid result size\r\n"),
+    ("fail {} 9 -x=1 -tag=4", "=4 -CLIENT-ERROR Invalid command args\r\n"),
+])  # fmt: skip
+def test_what_is_cut_off_in_its_block_is_told_so_under_its_tag(
+    client: Client, line: str, said: str
+) -> None:
+    """As whatever is said of a request; one that was refused by its line is told nothing more."""
+    client.ask("ping -tag=3")
+    client.send(f"{line.format(job_id())}\r\nhalf".encode())
+    client.shut()
+    assert client.take() == said
+    assert client.closed
+
+
 def test_a_request_put_off_keeps_its_tag(server: Server, client: Client) -> None:
     """While the engine is behind, what looks at queues waits for the sweep."""
     for number in range(1, 300):

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.model import Job, Model
+from tests.simulation.model import HELD, LEASED, Job, Model
 from tests.simulation.peers import Peer, Wait
 from tests.simulation.violation import Violation
 from tests.simulation.words import (
     DISK_FULL,
     DUPLICATE_JOB,
     DUPLICATE_RESULT,
+    HELLO,
     INVALID_TIME,
+    LEASE_LOST,
     NOT_FOUND,
     OK,
     OUT_OF_MEMORY,
     TIMEOUT,
-    leased_id,
+    counted,
     result_of,
 )
 
@@ -30,17 +32,21 @@ class Answers:
 
     Attributes:
         bounds: the server's settings.
+        tagged_waits_max: how many requests of a connection may wait under tags.
         model: the jobs.
         peers: the connections that matter.
         known: the names of queues that `inspect` must show.
         full: whether the log has said that the disk is full.
+        token_before: the highest token of a lease before this start.
     """
 
     bounds: Any
+    tagged_waits_max: int
     model: Model
     peers: dict[Any, Peer]
     known: set[bytes]
     full: bool
+    token_before: int
 
     def _place(self) -> int:
         """The next place in all lines."""
@@ -50,8 +56,14 @@ class Answers:
         """A request begins to wait, if it may."""
         raise NotImplementedError
 
-    def _hand_out(self, peer: Peer, job: Job) -> None:
-        """A peer is handed a job."""
+    def _hand_out(self, peer: Peer, jobs: list[Job], reply: bytes, wait: Wait | None) -> None:
+        """A peer is handed jobs by a reply."""
+        raise NotImplementedError
+
+    def _lent(
+        self, peer: Peer, names: Any, most: int, reply: bytes, first: Job | None = None
+    ) -> list[Job]:
+        """Lease the jobs that a reply hands out, if they are the right ones."""
         raise NotImplementedError
 
     def _refused_job(self, job_id: bytes, payload: bytes, logged: bool) -> list[bytes]:
@@ -68,10 +80,10 @@ class Answers:
         return []
 
     def _add(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        job_id, (name, _delay_ms, options), payload = arguments
+        job_id, (name, delay_ms, options), payload = arguments
         errors = self._refused_job(job_id, payload, True)
         if not errors:
-            self.model.add(job_id, name, options, payload, None)
+            self.model.add(job_id, name, options, payload, None, delay_ms)
             self.known.add(name)
         peer.expect(errors[0] if errors else OK, f"adds {job_id!r}")
 
@@ -95,39 +107,68 @@ class Answers:
             return
         self.known.add(name)
         job = self.model.add(job_id, name, options, payload, None, foreground=True)
-        self._wait(peer, Wait((), job, True, self.model.now_ms + wait_ms, -1))
+        self._wait(peer, Wait(self.model.now_ms + wait_ms, job=job, caller=True))
 
     def _lease(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        ((names, wait_ms, _jobs_max),) = arguments
+        ((names, wait_ms, most),) = arguments
         self.known.update(names)
-        heads = [self.model.ready(name)[0] for name in names if self.model.ready(name)]
-        if heads:
-            told = leased_id(reply or b"")
-            job = next((head for head in heads if head.id == told), None)
-            if job is None:
-                raise Violation(
-                    "order", f"{peer.name} leases from {names!r}: one of "
-                    f"{[head.id for head in heads]!r} is next, {reply!r} was said",
-                )  # fmt: skip
-            served = self.model.served
-            longest = min(heads, key=lambda head: served.get(head.name, 0))
-            if served.get(job.name, 0) > served.get(longest.name, 0):
-                raise Violation(
-                    "order", f"{peer.name} is handed a job of {job.name!r}, though "
-                    f"{longest.name!r} was served longer ago",
-                )  # fmt: skip
-            self._hand_out(peer, job)
+        if any(self.model.ready(name) for name in names):
+            reply = reply or b""
+            self._hand_out(peer, self._lent(peer, names, most, reply), reply, None)
         elif wait_ms == 0:
             peer.expect(TIMEOUT, "finds no job")
         else:
             until_ms = self.model.now_ms + wait_ms
-            self._wait(peer, Wait(names, None, False, until_ms, self._place()))
+            self._wait(peer, Wait(until_ms, names, most, self._place()))
 
-    def _unfinished(self, peer: Peer, job_id: bytes, result: bytes) -> Job | None:
+    def _lost(self, peer: Peer, job: Job, token: int | None) -> bool:
+        """Whether the lease that is meant is over."""
+        if token is None:
+            return False
+        lost = job.state != LEASED or job.token != token
+        before = token <= self.token_before
+        self.model.count(
+            "stale token" + (" from before the start" if before else "") if lost else "token"
+        )
+        if not lost and before:
+            self.model.count("token from before the start")
+        if not lost and job not in peer.leased:
+            self.model.count("token of another connection")
+        return lost
+
+    def _held(self, peer: Peer, job_id: bytes, token: int | None, what: str) -> Job | None:
+        """A job whose lease is meant; None if it has been told that it cannot be."""
+        job = self.model.jobs.get(job_id)
+        if job is None:
+            peer.expect(NOT_FOUND, f"{what} {job_id!r}")
+        elif job.state != LEASED or self._lost(peer, job, token):
+            peer.expect(LEASE_LOST, f"{what} {job_id!r}")
+        else:
+            peer.expect(OK, f"{what} {job_id!r}")
+            return job
+        return None
+
+    def _touch(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
+        job_id, (token, ttr_ms) = arguments
+        job = self._held(peer, job_id, token, "touches")
+        if job is not None:
+            self.model.touch(job, ttr_ms)
+
+    def _release(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
+        job_id, (token,) = arguments
+        job = self._held(peer, job_id, token, "releases")
+        if job is not None:
+            self.model.give_back(job, "released")
+
+    def _unfinished(
+        self, peer: Peer, job_id: bytes, token: int | None, result: bytes
+    ) -> Job | None:
         job = self.model.jobs.get(job_id)
         limit = self.bounds.memory_bytes_max
         if job is None:
             peer.expect(NOT_FOUND, f"finishes {job_id!r}")
+        elif self._lost(peer, job, token):
+            peer.expect(LEASE_LOST, f"finishes {job_id!r}")
         elif job.finished():
             peer.expect(DUPLICATE_RESULT, f"finishes {job_id!r}")
         elif result and limit and self.model.used_bytes() + len(result) > limit + limit // 8:
@@ -138,28 +179,33 @@ class Answers:
         return None
 
     def _complete(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        job_id, _, result = arguments
-        job = self._unfinished(peer, job_id, result)
+        job_id, (token,), result = arguments
+        job = self._unfinished(peer, job_id, token, result)
         if job is not None:
             self.model.complete(job, result)
 
     def _fail(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        job_id, _, result = arguments
-        job = self._unfinished(peer, job_id, result)
+        job_id, (token, delay_ms, final), result = arguments
+        job = self._unfinished(peer, job_id, token, result)
         if job is not None:
-            self.model.fail(job, result)
+            self.model.fail(job, result, delay_ms, final)
 
     def _result(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        job_id, (wait_ms, *_others) = arguments
+        job_id, (wait_ms, *others) = arguments
         job = self.model.jobs.get(job_id)
-        if job is None:
+        if others:
+            self.model.count("several results")
+            jobs = [self.model.jobs.get(one) for one in (job_id, *others)]
+            found = [result_of(one) for one in jobs if one is not None and one.finished()]
+            peer.expect(counted(found), "asks for several results")
+        elif job is None:
             peer.expect(NOT_FOUND, f"asks for the result of {job_id!r}")
         elif job.finished():
-            peer.expect(result_of(job), f"asks for the result of {job_id!r}")
+            peer.expect(counted([result_of(job)]), f"asks for the result of {job_id!r}")
         elif not wait_ms:
             peer.expect(TIMEOUT, f"asks for the result of {job_id!r}")
         else:
-            self._wait(peer, Wait((), job, False, self.model.now_ms + wait_ms, -1))
+            self._wait(peer, Wait(self.model.now_ms + wait_ms, job=job))
 
     def _delete(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
         job = self.model.jobs.get(arguments[0])
@@ -168,9 +214,11 @@ class Answers:
         peer.expect(NOT_FOUND if job is None else OK, f"deletes {arguments[0]!r}")
 
     def _inspect_job(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        job = self.model.jobs.get(arguments[0])
-        shown = NOT_FOUND if job is None else b"+OK 1\r\n" + self.model.shown(job)
-        peer.expect(shown, f"inspects {arguments[0]!r}")
+        job_id, others = arguments
+        jobs = [self.model.jobs.get(one) for one in (job_id, *others)]
+        shown = [self.model.shown(job, peer.version) for job in jobs if job is not None]
+        self.model.count("several shown" if others else "one shown")
+        peer.expect(counted(shown) if shown or others else NOT_FOUND, f"inspects {job_id!r}")
 
     def _inspect_jobs(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
         self._list(peer, arguments, self.model.ready)
@@ -181,7 +229,7 @@ class Answers:
     def _list(self, peer: Peer, arguments: Any, jobs_of: Any) -> None:
         name, offset, limit = arguments
         jobs = jobs_of(name)[offset : offset + limit]
-        shown = b"".join([b"+OK %d\r\n" % len(jobs), *map(self.model.shown, jobs)])
+        shown = counted([self.model.shown(job, peer.version) for job in jobs])
         peer.expect(shown if name in self.known else NOT_FOUND, f"lists {name!r}")
 
     def _queue(self, name: bytes) -> bytes:
@@ -196,7 +244,7 @@ class Answers:
     def _inspect_queues(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
         offset, limit = arguments
         names = sorted(self.known)[offset : offset + limit]
-        shown = b"".join([b"+OK %d\r\n" % len(names), *map(self._queue, names)])
+        shown = counted([self._queue(name) for name in names])
         peer.expect(shown, "inspects queues")
 
     def _inspect_server(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
@@ -206,17 +254,17 @@ class Answers:
         model = self.model
         counts = dict.fromkeys((b"scheduled", b"ready", b"leased", b"completed", b"failed"), 0)
         for job in model.jobs.values():
-            counts[job.state.encode()] += 1
+            counts[b"ready" if job.state == HELD else job.state.encode()] += 1
         numbers = {b"jobs-" + state: count for state, count in counts.items()}
         numbers[b"jobs"] = len(model.jobs)
         numbers[b"evicted-jobs"] = model.evicted
         numbers[b"known-names"] = len(self.known)
-        numbers[b"waiting"] = sum(one.wait is not None for one in self.peers.values())
+        numbers[b"waiting"] = sum(len(one.waits()) for one in self.peers.values())
         self._numbers(peer, numbers)
 
     def _numbers(self, peer: Peer, numbers: dict[bytes, int]) -> None:
         """Hold some numbers of a reply against what they should be."""
-        reply = peer.next_said()
+        reply = peer.told()
         found = dict(line.partition(b" ")[::2] for line in reply.split(b"\r\n"))
         for key, number in numbers.items():
             if not peer.lost and found.get(key) != b"%d" % number:
@@ -228,7 +276,22 @@ class Answers:
         peer.expect(OK, "pings")
 
     def _help(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
-        peer.expect(peer.next_said(), "asks for help")
+        peer.expect(peer.told(), "asks for help")
+
+    def _hello(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
+        peer.version = 2
+        head, *lines = peer.told().split(b"\r\n")
+        found = [line.partition(b" ")[::2] for line in lines]
+        expected = HELLO | {
+            b"waits": b"%d" % self.tagged_waits_max,
+            b"idle-timeout-ms": b"%d" % self.bounds.idle_timeout_ms,
+        }
+        told = dict(found[1:-1])
+        right = head == b"+OK 1" and found[0] == (b"hello", b"9") and [*told] == [*expected]
+        right = right and told == expected | {b"version": told[b"version"]}
+        if not (right or peer.lost):
+            raise Violation("replies", f"{peer.name} says hello and is told {peer.next_said()!r}")
+        peer.expect(peer.told(), "says hello")
 
     def _quit(self, peer: Peer, arguments: Any, reply: bytes | None) -> None:
         peer.end()

@@ -29,6 +29,7 @@ class Client:
     Attributes:
         wire: its connection; None while it has none.
         kind: a worker leases more, a caller runs more, and so on.
+        version: of the protocol, as far as it knows.
     """
 
     def __init__(self, number: int, random: Random, world: Any) -> None:
@@ -37,7 +38,9 @@ class Client:
         self._world = world
         self.wire: Wire | None = None
         self.kind = ("worker", "worker", "producer", "caller", "looker")[number % 5]
-        self._leased: list[bytes] = []
+        self.version = 1
+        self._leased: list[tuple[bytes, int]] = []  # 0 for a token that it was not told
+        self._tag = 0
         self._deaf_until_us = self._silent_until_us = 0
 
     # --- what it does -------------------------------------------------------------------------
@@ -55,6 +58,7 @@ class Client:
             if wire is not None:
                 wire.reset()
             self._leased.clear()
+            self.version = 1
             self.wire = world.connect(self)
             return
         if not wire.reading and world.now_us >= self._deaf_until_us:
@@ -63,7 +67,10 @@ class Client:
         if wire.shut:
             return
         chance = random.random()
-        if chance < 0.02:
+        if self.version == 1 and self.number % 4 != 3 and random.random() < 0.4:
+            self.version = 2
+            wire.send(b"hello 2%b\r\n" % random.choice((b"", b" -name=c-%d" % self.number)))
+        elif chance < 0.02:
             wire.half_close()
         elif chance < 0.03:
             wire.reset()
@@ -100,29 +107,64 @@ class Client:
         """Take note of the jobs that it was handed."""
         for line in bytes(wire.inbox).split(b"\r\n"):
             words = line.split(b" ")
-            if len(words) == 4 and words[1] in NAMES and len(words[0]) == 36:
-                self._leased.append(words[0])
+            if len(words) >= 4 and words[1] in NAMES and len(words[0]) == 36:
+                tokens = [word[6:] for word in words if word.startswith(b"token=")]
+                token = int(tokens[0]) if tokens and tokens[0].isdigit() else 0
+                self._leased.append((words[0], token))
+                if token:
+                    self._world.tokens.append(self._leased[-1])
+                    del self._world.tokens[:-40]
         wire.inbox.clear()
 
     # --- what it says -------------------------------------------------------------------------
 
     def request(self) -> bytes:
         """Something to send."""
+        data = self._request()
+        chance = self._random.random()
+        if chance < (0.4 if self.version == 2 else 0.01):
+            data = self._tagged(data)
+        return data
+
+    def _tagged(self, data: bytes) -> bytes:
+        """A request with a tag, which is mostly another than those before."""
+        random = self._random
+        line, end, block = data.partition(b"\n")
+        if not end:
+            return data
+        self._tag += 1
+        chance = random.random()
+        tag = b" -tag=%d" % (self._tag if chance > 0.06 else 1 if chance > 0.03 else 2**64 - 1)
+        if chance < 0.02:
+            tag = random.choice((b" -tag=", b" -tag=x", b" -tag=1 -tag=2", b" -tag=%d" % 2**64))
+        body = line.removesuffix(b"\r")
+        return body + tag + line[len(body) :] + end + block
+
+    def _request(self) -> bytes:
         random = self._random
         if random.random() < 0.04:
             return self._nonsense()
         if self._leased and random.random() < 0.6:
-            job_id = self._leased.pop(random.randrange(len(self._leased)))
-            return self._block(random.choice((b"complete ", b"complete ", b"fail ")) + job_id)
+            job_id, token = self._leased.pop(random.randrange(len(self._leased)))
+            lease = b" -lease=%d" % token if token and random.random() < 0.7 else b""
+            chance = random.random()
+            if chance < 0.2:
+                self._leased.append((job_id, token))
+                return self._touch_of(job_id, lease)
+            if chance < 0.3:
+                return b"release %b%b\r\n" % (job_id, lease)
+            if chance < 0.55:
+                return self._fail_of(job_id, lease)
+            return self._block(b"complete " + job_id, lease)
         weights = {
-            "worker": (4, 2, 1, 14, 1, 1, 2, 1, 2),
-            "producer": (12, 4, 0, 1, 1, 1, 2, 1, 2),
-            "caller": (2, 1, 10, 2, 2, 1, 3, 2, 2),
-            "looker": (4, 2, 1, 2, 3, 3, 6, 2, 8),
+            "worker": (4, 2, 1, 14, 1, 1, 1, 1, 2, 1, 2),
+            "producer": (12, 4, 0, 1, 1, 1, 0, 0, 2, 1, 2),
+            "caller": (2, 1, 10, 2, 2, 1, 1, 1, 3, 2, 2),
+            "looker": (4, 2, 1, 2, 3, 3, 2, 2, 6, 2, 8),
         }[self.kind]
         kinds: tuple[Callable[[], bytes], ...] = (
             self._add, self._schedule, self._run, self._lease, self._complete, self._fail,
-            self._result, self._delete, self._inspect,
+            self._touch, self._release, self._result, self._delete, self._inspect,
         )  # fmt: skip
         return random.choices(kinds, weights)[0]()
 
@@ -163,13 +205,22 @@ class Client:
             flags += b" -priority=%d" % random.choice((-5, 0, 3, 7))
         if random.random() < 0.4:
             flags += b" -max-attempts=%d" % random.randrange(4)
+        if random.random() < 0.5:
+            flags += b" -max-fails=%d" % random.choice((0, 1, 2, 3, 5, 9))
         if random.random() < 0.4:
-            flags += b" -max-fails=%d" % random.randrange(4)
+            flags += b" -retry-delay=%d" % random.choice((0, 1, 30, 30, 200, 200, 900, 3000))
+            if random.random() < 0.6:
+                flags += b" -backoff=%d" % random.choice((1, 2, 2, 3, 100))
+            if random.random() < 0.4:
+                flags += b" -retry-max=%d" % random.choice((0, 50, 300, 1_000_000))
         return flags
 
     def _add(self) -> bytes:
         line = b"add %b %b %d %d" % (self._id(), self._name(), self._long_ttr(), self._ttl())
-        return self._block(line, self._flags())
+        delay = b""
+        if self._random.random() < 0.2:
+            delay = b" -delay=%d" % self._random.choice((0, 1, 30, 300, 300, 900, 2000, 3_000_000))
+        return self._block(line, self._flags() + delay)
 
     def _schedule(self) -> bytes:
         ahead_ms = self._random.choice((-3000, -200, 0, 300, 700, 700, 1500, 5_000_000))
@@ -185,15 +236,53 @@ class Client:
 
     def _lease(self) -> bytes:
         names = self._random.sample(NAMES, self._random.choice((1, 1, 1, 2, 3)))
-        return b"lease %b %d\r\n" % (b" ".join(names), self._wait())
+        count = b""
+        if self._random.random() < 0.35:
+            count = b" -count=%d" % self._random.choice((1, 2, 2, 3, 5, 100))
+        return b"lease %b %d%b\r\n" % (b" ".join(names), self._wait(), count)
+
+    def _of(self) -> tuple[bytes, bytes]:
+        """Any job, and perhaps a token that somebody was told, of its lease or of an older one."""
+        tokens, random = self._world.tokens, self._random
+        chance = random.random()
+        if chance < 0.4 and tokens:
+            job_id, token = random.choice(tokens)
+            return (job_id if chance < 0.35 else self._id()), b" -lease=%d" % token
+        return self._id(), random.choice((b" -lease=1", b" -lease=%d" % (2**64 - 1), *7 * (b"",)))
 
     def _complete(self) -> bytes:
-        return self._block(b"complete " + self._id())
+        job_id, lease = self._of()
+        return self._block(b"complete " + job_id, lease)
 
     def _fail(self) -> bytes:
-        return self._block(b"fail " + self._id())
+        return self._fail_of(*self._of())
+
+    def _fail_of(self, job_id: bytes, flags: bytes) -> bytes:
+        random = self._random
+        if random.random() < 0.4:
+            flags += b" -delay=%d" % random.choice((0, 1, 40, 40, 300, 3000))
+        if random.random() < 0.25:
+            flags += b" -final=%d" % random.choice((0, 1, 1))
+        return self._block(b"fail " + job_id, flags)
+
+    def _touch(self) -> bytes:
+        return self._touch_of(*self._of())
+
+    def _touch_of(self, job_id: bytes, flags: bytes) -> bytes:
+        if self._random.random() < 0.4:
+            flags += b" -ttr=%d" % self._random.choice((1, 50, 300, 2500, 86_400_000))
+        return b"touch %b%b\r\n" % (job_id, flags)
+
+    def _release(self) -> bytes:
+        return b"release %b%b\r\n" % self._of()
+
+    def _several(self) -> bytes:
+        numbers = self._random.sample(range(self._world.ids), self._random.randint(2, 5))
+        return b" ".join(b"c0ffee00-1111-4222-8333-%012d" % number for number in numbers)
 
     def _result(self) -> bytes:
+        if self._random.random() < 0.2:
+            return b"result %b %d\r\n" % (self._several(), self._random.choice((0, 0, 0, 0, 1)))
         return b"result %b %d\r\n" % (self._id(), self._wait())
 
     def _delete(self) -> bytes:
@@ -208,6 +297,7 @@ class Client:
             (
                 b"inspect job %b\n" % self._id(),
                 b"inspect job %b\r\n" % self._id(),
+                b"inspect job %b\r\n" % self._several(),
                 b"inspect jobs %b %d 5\r\n" % (self._name(), random.randrange(3)),
                 b"inspect scheduled-jobs %b 0 9\r\n" % self._name(),
                 b"inspect queue %b\r\n" % random.choice((*NAMES, b"unknown")),
@@ -230,6 +320,9 @@ class Client:
                 b"complete %b 3\r\ntoo long\r\n" % self._id(),
                 b"result %b -1\r\n" % self._id(),
                 b"delete %b -x=1\r\n" % self._id(),
+                b"hello 3\r\n",
+                b"lease red 0 -count=101\r\n",
+                b"touch %b -lease=0\r\n" % self._id(),
                 b"fail %b 99999999999\r\n" % self._id(),
                 b"quit\r\n",
                 b"GET / HTTP/1.1\r\n",

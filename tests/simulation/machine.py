@@ -21,8 +21,6 @@ from unittest import mock
 
 from tests.simulation.faulty import FaultyDisk
 from tests.simulation.loop import SimulatedLoop
-from workq.broker import broker
-from workq.cmdlog import directory
 from workq.errors import CompactionError, DirectoryError
 from workq.recovery import compact
 from workq.server import clock, compaction, ring, service, storage
@@ -329,8 +327,8 @@ def installed(
     places += tuple(
         (module, name, value)
         for name, value in limits.items()
-        for module in (broker, directory, compact)
-        if hasattr(module, name)
+        for place, module in sorted(sys.modules.items())
+        if place.startswith("workq.") and hasattr(module, name)
     )
     collecting = gc.isenabled()
     switching_s = sys.getswitchinterval()

@@ -13,21 +13,29 @@ from typing import Any, Final
 from tests.simulation.answers import Answers
 from tests.simulation.model import LEASED, Job, Model
 from tests.simulation.peers import Peer, Said, Wait
-from tests.simulation.violation import demand
+from tests.simulation.violation import Violation, demand
 from tests.simulation.words import (
     IDLE_TIMEOUT,
     NOT_FOUND,
+    OUT_OF_MEMORY,
     REQUEST_TIMEOUT,
     SHUTTING_DOWN,
     TIMEOUT,
+    TOO_MANY_WAITS,
     TOO_MUCH_INPUT,
+    counted,
     lease_of,
-    leased_id,
+    leases_of,
     result_of,
 )
 
 #: What is still served while the server shuts down.
-CLOSING: Final = frozenset(("complete", "fail", "result", "delete", ""))
+CLOSING: Final = frozenset(
+    ("hello", "complete", "fail", "touch", "release", "result", "delete"),
+)
+
+#: What may have to wait.
+WAITING: Final = frozenset(("lease", "run", "result"))
 
 
 class Oracle(Answers):
@@ -36,6 +44,8 @@ class Oracle(Answers):
     Args:
         bounds: the server's settings.
         behind_bytes_max: how much may be sent behind a request that waits.
+        tagged_waits_max: how many requests of a connection may wait under tags.
+        all_tagged_waits_max: how many of all connections.
 
     Attributes:
         model: the jobs.
@@ -46,11 +56,17 @@ class Oracle(Answers):
         late_ms: how late something may be at present.
         now_us: the machine's time.
         drained_us: when the server was told to stop.
+        token_before: the highest token of a lease before this start.
     """
 
-    def __init__(self, bounds: Any, behind_bytes_max: int) -> None:
+    def __init__(
+        self, bounds: Any, behind_bytes_max: int, tagged_waits_max: int, all_tagged_waits_max: int
+    ) -> None:
         self.bounds = bounds
         self.behind_bytes_max = behind_bytes_max
+        self.tagged_waits_max = tagged_waits_max
+        self.all_tagged_waits_max = all_tagged_waits_max
+        self.token_before = 0
         self.model = Model()
         self.peers: dict[Any, Peer] = {}
         self.known: set[bytes] = set()
@@ -91,23 +107,13 @@ class Oracle(Answers):
         model.leased_now = False
         due_ms = model.advance(now_ms, offset_ms)
         self._settle()
-        waits = [(peer, peer.wait) for peer in self.peers.values() if peer.wait is not None]
-        ending = [(peer, wait) for peer, wait in waits if wait.until_ms <= now_ms and not wait.over]
+        ending = [
+            (peer, wait) for peer, wait in self._waits()
+            if wait.until_ms <= now_ms and not wait.over
+        ]  # fmt: skip
         for _, wait in ending:
             due_ms = min(due_ms, wait.until_ms)
-        # A caller's job goes with the wait, and who waits for it to the same instant hears of one
-        # or the other.
-        going = [
-            wait.job for _, wait in ending
-            if wait.caller and wait.job is not None and wait.job.state != LEASED
-        ]  # fmt: skip
-        for peer, wait in sorted(ending, key=lambda one: one[1].caller):
-            if peer.wait is wait and not wait.caller and wait.job in going:
-                if peer.next_said() == NOT_FOUND:
-                    continue
-            if peer.wait is wait:
-                self._end_wait(peer, wait)
-        self._settle()
+        self._end_waits(ending)
         demand(
             now_ms - due_ms <= self.late_ms, "deadlines",
             f"something was due {now_ms - due_ms} ms ago",
@@ -116,16 +122,15 @@ class Oracle(Answers):
     def on_serve(self, session: Any) -> None:
         """A connection has its share of the turn."""
         peer = self.peers.get(session)
-        wait = None if peer is None else peer.wait
-        if peer is None or wait is None:
+        if peer is None:
             return
         if peer.eof or self.draining:
-            if not wait.over:
-                self._end_wait(peer, wait)
-                self._settle()
-        elif wait.names and wait.place < 0 and not peer.stalled:
-            wait.place = self._place()
-            self._settle()
+            self._end_waits([(peer, wait) for wait in peer.waits() if not wait.over])
+        elif not peer.stalled:
+            for wait in peer.waits():
+                if wait.names and wait.place < 0 and peer.waits_for(wait):
+                    wait.place = self._place()
+                    self._settle()
 
     def on_served(self, session: Any) -> None:
         """Its share is over: what a lost one was handed goes back."""
@@ -135,26 +140,83 @@ class Oracle(Answers):
         peer.forgotten_us = max(self.now_us, 1)
         for job, number in peer.undelivered:
             if job.state == LEASED and self.holders.get(job.id) == number and self._there(job):
-                self.model.give_back(job)
+                self.model.give_back(job, "lease given back")
+            else:
+                self.model.count("undelivered lease over")
         peer.undelivered.clear()
         self._settle()
 
     def on_execute(self, session: Any, name: str, reply: bytes | None) -> None:
         """A request was executed; `reply` is None if it waits."""
         peer = self.peers[session]
-        self._refusals(peer)
-        demand(peer.items, "replies", f"{peer.name}: `{name}` was executed and not asked for")
-        asked, arguments = peer.take()
+        asked, arguments = self._next(peer, f"`{name}` was executed")
         demand(asked == name, "replies", f"{peer.name}: `{name}` was executed for `{asked}`")
+        late = self.draining and name not in CLOSING
+        demand(not late, "replies", f"{peer.name}: `{name}` was executed at the end")
+        if peer.tag is not None:
+            self.model.count("tagged request")
+            many = name in WAITING and bool(self._no_room(peer))
+            demand(not many, "bounds", f"{peer.name} waits for too much at once")
         self.model.count("command " + name)
         answer = getattr(self, "_" + name.replace(" ", "_").replace("-", "_"))
         answer(peer, arguments, reply)
+        peer.tag = None
         self._settle()
+
+    def on_refused(self, session: Any, error: bytes) -> None:
+        """A request was refused before it was executed."""
+        peer = self.peers[session]
+        name, _ = self._next(peer, f"{error!r} was said")
+        if error == SHUTTING_DOWN:
+            reason = self.draining and name not in CLOSING
+        else:
+            reason = peer.tag is not None and name in WAITING and error in self._no_room(peer)
+            self.model.count("too many waits")
+        demand(reason, "replies", f"{peer.name} is told {error!r} for `{name}`")
+        peer.expect(error, f"asks `{name}`")
+        peer.tag = None
+
+    def on_unread(self, session: Any, error: bytes) -> None:
+        """What a connection has sent could not be read."""
+        peer = self.peers[session]
+        if error:
+            name, expected = self._next(peer, f"{error!r} was said")
+            demand(name == "", "replies", f"{peer.name} is told {error!r} for `{name}`")
+            if peer.tag is not None:
+                self.model.count("tagged request refused")
+            peer.expect(expected, "is refused")
+            peer.tag = None
+
+    def on_abandon(self, session: Any) -> None:
+        """A connection waits for nothing any more; there must be a reason by the turn's end."""
+        peer = self.peers[session]
+        peer.abandoned = True
+        self._drop_waits(peer)
+        self._settle()
+
+    def _drop_waits(self, peer: Peer) -> None:
+        """All that a connection waits for ends without an answer."""
+        for wait in peer.waits():
+            peer.wait_ends(wait)
+            self.model.count("wait ends with its connection")
+            if wait.caller and wait.job is not None and self._there(wait.job):
+                self.model.remove(wait.job, "caller cut off")
+
+    def _next(self, peer: Peer, what: str) -> tuple[str, Any]:
+        """The request that is answered now."""
+        demand(peer.items, "replies", f"{peer.name}: {what} and not asked for")
+        demand(peer.wait is None, "replies", f"{peer.name}: {what} before what it waits for")
+        return peer.take()
+
+    def _no_room(self, peer: Peer) -> list[bytes]:
+        """The errors that a request may get that would wait under a tag."""
+        found = [TOO_MANY_WAITS] if len(peer.tagged) >= self.tagged_waits_max else []
+        tagged = sum(len(one.tagged) for one in self.peers.values())
+        return [*found, OUT_OF_MEMORY] if tagged >= self.all_tagged_waits_max else found
 
     def on_cut(self, session: Any, error: bytes) -> None:
         """A connection was ended, whatever it waits for."""
         peer = self.peers[session]
-        self._refusals(peer, error)
         if error == TOO_MUCH_INPUT:
             waits = peer.wait is not None
             demand(
@@ -165,11 +227,9 @@ class Oracle(Answers):
             pending = sum(one.pending_bytes() for one in self.peers.values())
             limit = self.bounds.input_bytes_max
             demand(pending > limit, "bounds", f"{peer.name} is cut off with {pending} of {limit}")
-        wait, peer.wait = peer.wait, None
+        self._drop_waits(peer)
         peer.end()
-        if wait is not None and wait.caller and wait.job is not None and self._there(wait.job):
-            self.model.remove(wait.job, "caller cut off")
-            self._settle()
+        self._settle()
         peer.expect(error, "is cut off")
 
     def on_open(self, session: Any, peer: Peer, first: bytes) -> None:
@@ -217,9 +277,8 @@ class Oracle(Answers):
         for peer in self.peers.values():
             if peer.lost:
                 continue
-            if peer.wait is not None:
-                peer.wait = None
-                peer.expect(TIMEOUT, "waits at the end")
+            for wait in peer.waits():
+                self._answer(peer, wait, TIMEOUT, "waits at the end")
             if not peer.closing:
                 peer.end()
 
@@ -229,8 +288,7 @@ class Oracle(Answers):
 
     def _rest_of(self, peer: Peer) -> None:
         """Account for what else a client was told in this turn."""
-        self._refusals(peer)
-        if peer.at < len(peer.said):
+        if peer.open_said():
             last = peer.next_said()
             if peer.eof and not peer.closing and last == peer.cut_off:
                 peer.expect(last, "was cut off in a block")
@@ -249,25 +307,13 @@ class Oracle(Answers):
                 peer.expect(last, "is too slow")
             peer.end()
         demand(
-            peer.at == len(peer.said), "replies",
+            not peer.open_said(), "replies",
             f"{peer.name} is told without having asked: {peer.next_said()!r}",
         )  # fmt: skip
-
-    def _refusals(self, peer: Peer, cut: bytes = b"") -> None:
-        """Take the requests that are refused without being executed, before it is cut off."""
-        if peer.next_said() in (REQUEST_TIMEOUT, IDLE_TIMEOUT):
-            return  # they came too late
-        while peer.items and (peer.lost or peer.at < len(peer.said)):
-            name, arguments = peer.items[0]
-            if cut and peer.next_said() == cut:
-                return
-            if name == "":
-                peer.expect(arguments, "is refused")
-            elif self.draining and name not in CLOSING:
-                peer.expect(SHUTTING_DOWN, f"asks `{name}` too late")
-            else:
-                return
-            peer.take()
+        demand(
+            peer.closing or not peer.abandoned, "replies",
+            f"{peer.name} waits for nothing any more, without a reason",
+        )  # fmt: skip
 
     # --- waiting ------------------------------------------------------------------------------
 
@@ -275,20 +321,42 @@ class Oracle(Answers):
         self.line_places += 1
         return self.line_places
 
+    def _waits(self) -> list[tuple[Peer, Wait]]:
+        """All waits, with those who wait."""
+        return [(peer, wait) for peer in self.peers.values() for wait in peer.waits()]
+
     def _there(self, job: Job) -> bool:
         return self.model.jobs.get(job.id) is job
 
     def _withdraw(self, peer: Peer) -> None:
-        if peer.wait is not None:
-            peer.wait.place = -1
+        for wait in peer.waits():
+            wait.place = -1
 
     def _wait(self, peer: Peer, wait: Wait) -> None:
         """A request begins to wait, if it may."""
-        peer.wait = wait
+        peer.begin(wait)
+        if len(peer.tagged) > 1:
+            self.model.count("several wait under tags")
         if peer.eof or self.draining or wait.until_ms <= self.model.now_ms:
             self._settle()
-            if peer.wait is wait:
+            if peer.waits_for(wait):
                 self._end_wait(peer, wait)
+
+    def _end_waits(self, ending: list[tuple[Peer, Wait]]) -> None:
+        """Waits are over, all at one instant."""
+        # A caller's job goes with the wait, and who waits for it to the same instant hears of one
+        # or the other.
+        going = [
+            wait.job for _, wait in ending
+            if wait.caller and wait.job is not None and wait.job.state != LEASED
+        ]  # fmt: skip
+        for peer, wait in sorted(ending, key=lambda one: one[1].caller):
+            if not peer.waits_for(wait):
+                continue
+            if not wait.caller and wait.job in going and TIMEOUT not in peer.said_of(wait):
+                continue
+            self._end_wait(peer, wait)
+        self._settle()
 
     def _end_wait(self, peer: Peer, wait: Wait) -> None:
         """A wait is over."""
@@ -298,11 +366,16 @@ class Oracle(Answers):
                 wait.over = True
                 return
             self.model.remove(wait.job, "wait of the caller ends")
-        self._answer(peer, TIMEOUT, "waits no longer")
+        self._answer(peer, wait, TIMEOUT, "waits no longer")
 
-    def _answer(self, peer: Peer, reply: bytes, why: str) -> None:
-        peer.wait = None
-        peer.expect(reply, why)
+    def _answer(self, peer: Peer, wait: Wait, reply: bytes, why: str) -> int:
+        """A request that has waited is answered; return the place of the reply."""
+        peer.wait_ends(wait)
+        if wait.tag is not None:
+            self.model.count("tagged wait answered")
+        elif peer.items and peer.items[0][2] is not None:
+            self.model.count("tagged request held up")
+        return peer.claim(wait, reply, why)
 
     def _settle(self) -> None:
         """Serve everybody whose job has come or has changed, until nothing changes."""
@@ -314,18 +387,17 @@ class Oracle(Answers):
         """Tell those who wait for results."""
         told = False
         finished: list[Job] = []
-        for peer in self.peers.values():
-            wait = peer.wait
-            if wait is None or wait.job is None:
-                continue
+        for peer, wait in self._waits():
             job = wait.job
+            if job is None:
+                continue
             if not self._there(job):
-                self._answer(peer, NOT_FOUND, "waits for what is gone")
+                self._answer(peer, wait, NOT_FOUND, "waits for what is gone")
             elif job.finished():
-                self._answer(peer, result_of(job), "waits for a result")
+                self._answer(peer, wait, counted([result_of(job)]), "waits for a result")
                 finished += [job] if job.foreground else []
             elif wait.over and job in self.model.over:
-                self._answer(peer, TIMEOUT, "has waited for the end of a lease")
+                self._answer(peer, wait, TIMEOUT, "has waited for the end of a lease")
                 self.model.remove(job, "lease of a caller that waits no longer ends")
             else:
                 continue
@@ -336,41 +408,111 @@ class Oracle(Answers):
         return told
 
     def _awaited(self, job: Job) -> bool:
-        return any(p.wait is not None and p.wait.job is job for p in self.peers.values())
+        return any(wait.job is job for _, wait in self._waits())
 
     def _serve_lines(self) -> bool:
         """Hand out what is ready to those who wait, first come, first served."""
-        waits = [peer for peer in self.peers.values() if peer.wait and peer.wait.place >= 0]
+        waits = [(peer, wait) for peer, wait in self._waits() if wait.place >= 0]
         if not waits:
             return False
-        waits.sort(key=lambda peer: peer.wait.place if peer.wait else 0)
-        served = False
+        waits.sort(key=lambda one: one[1].place)
+        first_of: dict[bytes, tuple[Peer, Wait]] = {}
+        for peer, wait in reversed(waits):
+            first_of.update(dict.fromkeys(wait.names, (peer, wait)))
         stuck = ""
-        names = {job.name: None for job in self.model.jobs.values() if job.state == "ready"}
-        for name in sorted(names):
-            first = next((p for p in waits if p.wait and name in p.wait.names), None)
-            if first is None or first.wait is None:
+        other: tuple[Peer, Wait, list[bytes], Job, bytes] | None = None
+        for name in sorted({job.name for job in self.model.jobs.values() if job.state == "ready"}):
+            if name not in first_of:
                 continue
+            peer, wait = first_of[name]
             job = self.model.ready(name)[0]
-            told = leased_id(first.next_said())
-            if told == job.id or len(first.wait.names) == 1:
-                first.wait = None
-                self._hand_out(first, job)
-                served = True
+            told = [reply for reply in peer.said_of(wait) if leases_of(reply)[:1]]
+            reply = next((one for one in told if leases_of(one)[0].id == job.id), b"")
+            if not reply and len(wait.names) == 1 and told:
+                reply = told[0]
+            if reply:
+                # It gets more than one only of those for which nobody waited before it; who did
+                # may have been served before.
+                names = [one for one in wait.names if first_of[one][1] is wait]
+                other = (peer, wait, names, job, reply)
+                if len(leases_of(reply)) <= sum(len(self.model.ready(one)) for one in names):
+                    break
             else:
-                stuck = f"{first.name} waits for {name!r} and is not handed {job.id!r}"
-        demand(served or not stuck, "waiting", stuck)
-        return served
+                stuck = f"{peer.name} waits for {name!r} and is not handed {job.id!r}"
+        if other is not None:
+            peer, wait, names, job, reply = other
+            self._hand_out(peer, self._lent(peer, names, wait.most, reply, job), reply, wait)
+            return True
+        demand(not stuck, "waiting", stuck)
+        return False
 
-    def _hand_out(self, peer: Peer, job: Job) -> None:
-        self.leases += 1
-        self.model.lease(job)
-        self.holders[job.id] = self.leases
-        peer.undelivered.append((job, self.leases))
-        if job.foreground:
-            peer.works_on.append((job, self.leases))
-        peer.leases[peer.at] = self.leases
-        peer.expect(lease_of(job), "is handed a job")
+    def _lent(
+        self, peer: Peer, names: Any, most: int, reply: bytes, first: Job | None = None
+    ) -> list[Job]:
+        """Lease the jobs that a reply hands out, if they are the right ones.
+
+        Args:
+            peer: who gets them.
+            names: of the queues from which they may be.
+            most: how many at the most.
+            reply: the reply.
+            first: the one that must be the first; None for any that may be.
+        """
+        told = leases_of(reply)
+        jobs: list[Job] = []
+        served = self.model.served
+        while len(jobs) < most:
+            ready = [self.model.ready(name) for name in names]
+            heads = [head[0] for head in ready if head]
+            if not heads:
+                break
+            at = len(jobs)
+            is_next = [job for job in heads if at < len(told) and told[at].id == job.id]
+            if not is_next or (first is not None and not jobs and is_next[0] is not first):
+                ids = [job.id for job in heads]
+                raise Violation(
+                    "order", f"{peer.name} leases {most} of {names!r}, and has {at}: "
+                    f"one of {ids!r} is next, {reply!r} was said",
+                )  # fmt: skip
+            job = is_next[0]
+            if first is None or jobs:
+                longest = min(heads, key=lambda head: served.get(head.name, 0))
+                if served.get(job.name, 0) > served.get(longest.name, 0):
+                    raise Violation(
+                        "order", f"{peer.name} is handed a job of {job.name!r}, though "
+                        f"{longest.name!r} was served longer ago",
+                    )  # fmt: skip
+            jobs.append(job)
+            self.model.lease(job)
+            if peer.version == 2:
+                keys = told[at].attributes
+                right = keys.get(b"attempt") == b"%d" % job.attempts
+                token = keys.get(b"token", b"")
+                if not (right and token.isdigit()):
+                    raise Violation("replies", f"{peer.name} is handed a job: {told[at]}")
+                job.token = int(token)
+        if len(jobs) > 1:
+            self.model.count("several leased")
+        return jobs
+
+    def _hand_out(self, peer: Peer, jobs: list[Job], reply: bytes, wait: Wait | None) -> None:
+        told = leases_of(reply)
+        texts = [one.text if peer.version == 2 else b"" for one in told]
+        numbers: list[int] = []
+        for job in jobs:
+            self.leases += 1
+            numbers.append(self.leases)
+            self.holders[job.id] = self.leases
+            peer.undelivered.append((job, self.leases))
+            peer.leased[job] = None
+            if job.foreground:
+                peer.works_on.append((job, self.leases))
+        expected = counted([lease_of(job, text) for job, text in zip(jobs, texts, strict=False)])
+        if wait is None:
+            place = peer.expect(expected, "is handed a job")
+        else:
+            place = self._answer(peer, wait, expected, "is handed a job")
+        peer.leases[place] = tuple(numbers)
 
     def may_close(self, peer: Peer) -> bool:
         """Whether the documents let the server end a connection now."""
@@ -380,7 +522,7 @@ class Oracle(Answers):
             job.state == LEASED and self.holders.get(job.id) == number and self._there(job)
             for job, number in peer.works_on
         )
-        return self.draining and not (peer.items or peer.wait or works)
+        return self.draining and not (peer.items or peer.waits() or works)
 
     # --- what leaves --------------------------------------------------------------------------
 
@@ -389,13 +531,14 @@ class Oracle(Answers):
         for peer in self.peers.values():
             if not peer.lost:
                 for place, reply in enumerate(peer.said):
-                    peer.waiting.append(Said(reply, position, peer.leases.get(place, 0)))
-            peer.said, peer.at = [], 0
+                    peer.waiting.append(Said(reply, position, peer.leases.get(place, ())))
+            peer.said, peer.at, peer.abandoned = [], 0, False
+            peer.claimed.clear()
             peer.leases.clear()
         over = [
             session for session, peer in self.peers.items()
             if 0 < peer.forgotten_us < self.now_us - 2_000_000
-            and not (peer.wait or peer.items or peer.undelivered)
+            and not (peer.waits() or peer.items or peer.undelivered)
         ]  # fmt: skip
         for session in over:
             del self.peers[session]

@@ -7,36 +7,38 @@ fuzzers (`fuzz/reference.py`), which was written from `docs/protocol.md`.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from fuzz import reference
 from tests.simulation.model import Job
 from tests.simulation.network import Wire
 from tests.simulation.violation import Violation, demand
-
-#: Blocks longer than this are refused before they have come.
-BLOCK_BYTES_MAX: Final = 1_048_576
+from tests.simulation.words import tagged
 
 
 class Wait:
     """A request that waits.
 
     Attributes:
-        names: of the queues from which it takes a job; empty for one that waits for a result.
+        names: of the queues from which it takes jobs; empty for one that waits for a result.
+        most: how many it takes.
         job: whose result it waits for.
         caller: whether that is the caller of a `run`.
         until_ms: when the wait is over.
         place: in the lines of its names; -1 while it stands in none.
         over: whether it is the wait of a caller that is over, while a worker has the job.
+        tag: what its reply carries; None for one that holds up what is behind it.
     """
 
-    __slots__ = ("caller", "job", "names", "over", "place", "until_ms")
+    __slots__ = ("caller", "job", "most", "names", "over", "place", "tag", "until_ms")
 
     def __init__(
-        self, names: tuple[bytes, ...], job: Job | None, caller: bool, until_ms: int, place: int
-    ) -> None:
-        self.names, self.job, self.caller = names, job, caller
+        self, until_ms: int, names: tuple[bytes, ...] = (), most: int = 1, place: int = -1,
+        job: Job | None = None, caller: bool = False,
+    ) -> None:  # fmt: skip
+        self.names, self.most, self.job, self.caller = names, most, job, caller
         self.until_ms, self.place, self.over = until_ms, place, False
+        self.tag: int | None = None
 
 
 class Said(NamedTuple):
@@ -45,18 +47,12 @@ class Said(NamedTuple):
     Attributes:
         reply: its bytes.
         position: of the last frame when it was made.
-        lease: the number of the lease in it; 0 for none.
+        leases: the numbers of the leases in it.
     """
 
     reply: bytes
     position: int
-    lease: int
-
-
-def _refused_at_once(request: bytes) -> bool:
-    """Whether its block is so large that nobody waits for its end."""
-    words = [word for word in request.split(b"\n")[0].split() if b"=" not in word]
-    return words[-1].isdigit() and int(words[-1]) > BLOCK_BYTES_MAX
+    leases: tuple[int, ...]
 
 
 class Peer:
@@ -64,16 +60,22 @@ class Peer:
 
     Attributes:
         name: for messages.
-        items: what was asked and has no answer.
+        items: what was asked and has no answer, with the tags.
+        version: of the protocol that it speaks.
         wait: what its first request waits for.
+        tagged: what those wait for that carry tags.
+        tag: of the request that is being answered.
         eof, lost, stalled: whether its client sends no more, is gone, takes no replies.
         closing: whether nothing more of it is read.
         refused: whether it was one too many.
         forgotten_us: when the server has seen to it after it was lost; 0 for not yet.
-        said: what the server has said in this turn; `at` of it were expected.
-        leases: the numbers of those told in this turn, with their places in `said`.
+        said: what the server has said in this turn; `at` of it were expected, and of the others
+            those with the places in `claimed`, which may come in any order.
+        leases: the numbers of those told in this turn, by their places in `said`.
         waiting: replies that are not handed over.
         undelivered: leases in them: the job and the number.
+        leased: the jobs that it was ever handed.
+        abandoned: whether it was made to wait for nothing any more in this turn.
         works_on: the leases of foreground jobs that it ever had, in the same way.
         asked_us: when its unfinished request began; -1 if there is none.
         began_us: when what it sent last began.
@@ -86,19 +88,25 @@ class Peer:
         self.name = name
         self._line_bytes_max = line_bytes_max
         self._buffer = b""
-        self.items: deque[tuple[str, Any]] = deque()
+        self.items: deque[tuple[str, Any, int | None]] = deque()
         self._sizes: deque[int] = deque()
         self._unread = self._unknown = 0
-        self._early = False
+        self._early = False  # its block is awaited, though it was refused before
+        self._reads = self.version = 1  # as what it sends is read, and what it is told is written
         self.wait: Wait | None = None
+        self.tagged: list[Wait] = []
+        self.tag: int | None = None
         self.eof = self.lost = self.stalled = self.closing = self.refused = False
         self.forgotten_us = 0
         self.said: list[bytes] = []
         self.at = 0
-        self.leases: dict[int, int] = {}
+        self.claimed: set[int] = set()
+        self.leases: dict[int, tuple[int, ...]] = {}
         self.waiting: deque[Said] = deque()
         self.undelivered: list[tuple[Job, int]] = []
         self.works_on: list[tuple[Job, int]] = []
+        self.leased: dict[Job, None] = {}
+        self.abandoned = False
         self.cut_off = b""
         self.asked_us = -1
         self.heard_us = 0
@@ -116,31 +124,25 @@ class Peer:
         self._buffer += data
         # The reader does not know what came before, but for the unknown commands that it counts.
         before = b"x\n" * self._unknown
-        reading = reference.read(before + self._buffer, self._line_bytes_max)
-        read = list(zip(reading.items, reading.ends, strict=True))[self._unknown :]
+        reading = reference.read(before + self._buffer, self._line_bytes_max, self._reads)
+        read = list(zip(reading.items, reading.ends, reading.tags, strict=True))[self._unknown :]
         used = 0
-        for item, ends in read:
+        for (name, arguments), ends, tag in read:
+            told, self._early = self._early, False
+            if not told and (name or arguments):
+                self.items.append((name, arguments, tag))
+                self._sizes.append(0)
             if ends < 0 and not reading.ended:
-                if not self._early and _refused_at_once(self._buffer[used:]):
-                    self._early = True
-                    self.items.append(item)
-                    self._sizes.append(0)
+                self._early = True  # it is refused by its line, and its block is to come
                 break
-            if self._early:  # its block is over, and it was told before
-                self._early = False
-                used = max(used, ends - len(before))
-                continue
-            end = ends - len(before)
             first = self._buffer[used:].split(b"\n")[0].rstrip(b"\r").split(b" ")[0]
             self._unknown = 0 if first in reference.FIRST_WORDS else self._unknown + 1
-            self.items.append(item)
-            self._sizes.append(max(end - used, 0))
-            used = max(used, end)
-        if reading.ended:
-            self.closing = True
-            if reading.silent:
-                self.items.pop()
-                self._sizes.pop()
+            self._reads = 2 if name == "hello" else self._reads
+            end = max(ends - len(before), used)
+            if not told and self._sizes:
+                self._sizes[-1] += end - used
+            used = end
+        self.closing = self.closing or reading.ended
         self._buffer = self._buffer[used:]
         self.cut_off = reading.cut_off
         if not self._buffer or self.closing:
@@ -162,24 +164,82 @@ class Peer:
     def take(self) -> tuple[str, Any]:
         """The request that is answered next."""
         self._sizes.popleft()
-        return self.items.popleft()
+        name, arguments, self.tag = self.items.popleft()
+        return name, arguments
+
+    def waits(self) -> list[Wait]:
+        """All that it waits for."""
+        return [*self.tagged] if self.wait is None else [self.wait, *self.tagged]
+
+    def begin(self, wait: Wait) -> None:
+        """The request that is being answered waits."""
+        wait.tag = self.tag
+        if wait.tag is None:
+            self.wait = wait
+        else:
+            self.tagged.append(wait)
+
+    def waits_for(self, wait: Wait) -> bool:
+        """Whether it waits for that."""
+        return self.wait is wait or wait in self.tagged
+
+    def wait_ends(self, wait: Wait) -> None:
+        """It does not any more."""
+        if self.wait is wait:
+            self.wait = None
+        else:
+            self.tagged.remove(wait)
 
     def pending_bytes(self) -> int:
         """What it has sent that was not executed; that it may be half a request and more."""
         return len(self._buffer) + sum(self._sizes) + self._unread
 
+    def open_said(self) -> list[int]:
+        """The places of what it was told in this turn and nothing accounts for."""
+        return [at for at in range(self.at, len(self.said)) if at not in self.claimed]
+
     def next_said(self) -> bytes:
         """What it was told next in this turn; empty for nothing."""
-        return self.said[self.at] if self.at < len(self.said) else b""
+        return self.said[at[0]] if (at := self.open_said()) else b""
 
-    def expect(self, reply: bytes, why: str) -> None:
-        """It must have been told this now, if anybody is there to be told."""
+    def told(self) -> bytes:
+        """The same, of the request that is being answered, without its tag."""
+        found, head = self.next_said(), tagged(self.tag, b"")
+        return found[len(head) :] if found.startswith(head) else b""
+
+    def expect(self, reply: bytes, why: str) -> int:
+        """It must have been told this now, of the request that is being answered, if anybody is
+        there to be told. Return the place."""
         if self.lost:
-            return
+            return -1
+        reply = tagged(self.tag, reply)
         found = self.next_said()
         if found != reply:
             raise Violation("replies", f"{self.name} {why}: {reply!r} expected, {found!r} said")
-        self.at += 1
+        self.at = self.open_said()[0] + 1
+        return self.at - 1
+
+    def claim(self, wait: Wait, reply: bytes, why: str) -> int:
+        """It must be told this in this turn, of a request that has waited, if anybody is there to
+        be told. Return the place."""
+        if self.lost:
+            return -1
+        reply = tagged(wait.tag, reply)
+        place = next((at for at in self.open_said() if self.said[at] == reply), -1)
+        if place < 0:
+            found = [self.said[at] for at in self.open_said()]
+            raise Violation("replies", f"{self.name} {why}: {reply!r} expected, {found!r} said")
+        self.claimed.add(place)
+        return place
+
+    def said_of(self, wait: Wait) -> list[bytes]:
+        """What it is told in this turn that may be of a request that has waited, without the
+        tag."""
+        found = [self.said[at] for at in self.open_said()]
+        head = tagged(wait.tag, b"")
+        if wait.tag is None:  # of those there is one at a time
+            return [reply for reply in found if not reply.startswith(b"=")][:1]
+        return [reply[len(head) :] for reply in found if reply.startswith(head)]
 
     def handed(self, data: bytes) -> list[Said]:
         """Something was handed to its transport: the replies that it consists of."""
@@ -192,7 +252,7 @@ class Peer:
                 raise Violation("replies", f"{self.name} is sent {data[at:]!r} for {said.reply!r}")
             at += len(said.reply)
             sent.append(said)
-        delivered = {said.lease for said in sent if said.lease}
+        delivered = {number for said in sent for number in said.leases}
         if delivered:
             self.undelivered = [one for one in self.undelivered if one[1] not in delivered]
         return sent

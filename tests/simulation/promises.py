@@ -53,7 +53,8 @@ class Promises:
                 jobs_max=mine.jobs_max, input_bytes_max=mine.input_bytes_max,
                 request_timeout_ms=mine.request_timeout_ms, idle_timeout_ms=mine.idle_timeout_ms,
             ),
-            mine.small["INPUT_BYTES_MAX"],
+            mine.small["INPUT_BYTES_MAX"], mine.small["TAGGED_WAITS_MAX"],
+            mine.small["ALL_TAGGED_WAITS_MAX"],
         )  # fmt: skip
         self._watch: Watch | None = None
         self._always = mine.sync == "always"
@@ -100,6 +101,8 @@ class Promises:
         )  # fmt: skip
         if self._damaged:  # what nobody vouched for is lost, epochs among it
             self._token = 0
+            world.tokens.clear()
+        self.oracle.token_before = self._token
         self._epoch, self._damaged = ring.log.epoch, False
         if self._digest is not None:
             same = dump.digest(ring.broker.engine) == self._digest
@@ -194,7 +197,7 @@ class Promises:
             demand(now_us < since_us + 1_000_000, "server", "the disk has failed, and it goes on")
         limit_us = 1000 * self.oracle.bounds.request_timeout_ms
         for peer in self.oracle.peers.values():
-            if peer.wait is not None or peer.stalled or peer.items:
+            if peer.waits() or peer.stalled or peer.items:
                 peer.busy_us = now_us
             if peer.lost or peer.stalled:
                 continue
@@ -215,6 +218,10 @@ class Promises:
             demand(
                 peer.wait is not None or peer.closing or not peer.items, "liveness",
                 f"{peer.name} has asked, and nothing happens: {list(peer.items)[:1]!r}",
+            )  # fmt: skip
+            ended = peer.closing and not peer.eof and peer.wait is None
+            demand(
+                not (ended and peer.tagged), "liveness", f"{peer.name} waits, though it was closed",
             )  # fmt: skip
             if peer.waiting and not self._world.steps_on_the_way:
                 safe = disk.safe if self._always else disk.written
@@ -281,7 +288,8 @@ class Promises:
         for job in handed:
             found = engine.jobs.get(job.id)
             if job.state == LEASED and found is not None and found.lease is not None:
-                job.token = found.lease.token
+                told, job.token = job.token, found.lease.token
+                demand(told in (None, job.token), "records", "a client was told another token")
                 demand(job.token > self._token, "records", "the token of a lease was used before")
                 highest = max(highest, job.token)
         self._token = highest
@@ -479,7 +487,8 @@ class Promises:
     def all_gone(self) -> None:
         """All connections are gone: everything they asked was answered."""
         for peer in self.oracle.peers.values():
-            demand(peer.wait is None or peer.wait.over, "liveness", f"{peer.name} still waits")
+            over = all(wait.over for wait in peer.waits())
+            demand(over, "liveness", f"{peer.name} still waits")
 
     def unfinished(self) -> bool:
         """Whether there is work that somebody should be handed."""
@@ -487,6 +496,7 @@ class Promises:
         return any(
             not job.finished()
             and not (job.state == "scheduled" and (job.time_ms or 0) > model.wall_ms)
+            and not (job.held_ms is not None and job.held_ms > model.now_ms)
             and not (job.deadline_ms is not None and job.deadline_ms > model.now_ms + 3000)
             for job in model.jobs.values()
         )

@@ -29,8 +29,18 @@ PAIRS_MIN = 0.8
 
 #: What must have happened to jobs, beside every fault, point and command.
 LIVES = (
-    "added", "added past", "scheduled", "comes due", "leased", "leased again", "lease given back",
+    "added", "added past", "added with a delay", "delay ends", "scheduled", "comes due", "leased",
+    "leased again", "lease given back",
     "completed when leased", "completed when ready", "completed when scheduled",
+    "completed when held", "failed when held", "fail counted when held", "deleted when held",
+    "failed early when leased", "failed early when ready", "failed early when scheduled",
+    "fail with a delay", "held back", "held back again", "hold ends", "ttl ends when held",
+    "released", "touched", "touched with a ttr", "run released", "run touched",
+    "token", "token of another connection", "token from before the start", "stale token",
+    "stale token from before the start",
+    "several leased", "several results", "several shown", "tagged request",
+    "tagged request refused", "tagged request held up", "tagged wait answered",
+    "several wait under tags", "too many waits", "wait ends with its connection",
     "failed when leased", "failed when ready", "failed when scheduled",
     "fail counted", "fail counted when ready", "fail counted when scheduled",
     "fail counted, the last attempt", "ttr ends", "ttr ends, the last attempt",
@@ -43,9 +53,9 @@ LIVES = (
     "run lease given back", "run caller cut off", "compacted", "damage refused",
 )  # fmt: skip
 COMMANDS = (
-    "add", "schedule", "run", "lease", "complete", "fail", "result", "delete", "inspect job",
-    "inspect jobs", "inspect scheduled-jobs", "inspect queue", "inspect queues", "inspect server",
-    "stats", "ping", "help", "quit",
+    "add", "schedule", "run", "lease", "complete", "fail", "touch", "release", "result", "delete",
+    "inspect job", "inspect jobs", "inspect scheduled-jobs", "inspect queue", "inspect queues",
+    "inspect server", "stats", "ping", "hello", "help", "quit",
 )  # fmt: skip
 
 

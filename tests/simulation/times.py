@@ -40,7 +40,8 @@ class Times:
     def started(self, kept_ms: Iterable[int]) -> None:
         """A server has started, and has kept turns of these times."""
         self._kept_ms = max(kept_ms, default=self._kept_ms)
-        self._last_ms = max(self._last_ms, self._world.wall_ms())
+        # What it writes down before its first turn may be of a clock that goes by the wall's.
+        self._last_ms = max(self._last_ms, self._world.wall_ms() - self._least_offset_ms)
         self._started_us = self._world.now_us
         self._base_ms = None
 

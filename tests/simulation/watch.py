@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.model import Job
+from tests.simulation.model import HELD, READY, Job
 from tests.simulation.violation import Violation
 
 
@@ -43,6 +43,9 @@ class Watch:
         self._spy(broker, "release", before=lambda: ended())
         self._spy(broker, "_serve", before=self._note("serve"), after=self._note("served"))
         self._spy(broker._care, "cut_off", before=self._note("cut"))
+        self._spy(broker._serving, "abandon", before=self._note("abandon"))
+        self._spy(broker, "_refuse", before=lambda *said: self.events.append(("unread", *said[:2])))
+        self._spy(broker, "_refusal", told=self._refused)
         self._spy(broker, "eof", before=self._note("eof"))
         self._spy(broker, "lost", before=self._note("lost"))
         self._spy(broker, "stall", before=self._note("stall"))
@@ -57,20 +60,29 @@ class Watch:
     def _note(self, kind: str) -> Callable[..., None]:
         return lambda *arguments: self.events.append((kind, *arguments))
 
+    def _refused(self, error: bytes | None, session: Any, *_: Any) -> None:
+        if error:
+            self.events.append(("refused", session, error))
+
     def _spy(
         self,
         place: Any,
         name: str,
-        before: Callable[..., None],
+        before: Callable[..., None] | None = None,
         after: Callable[..., None] | None = None,
+        told: Callable[..., None] | None = None,
     ) -> None:
+        """Have something called before a method, after it, or with what it has returned."""
         method = getattr(place, name)
 
-        def watched(*arguments: Any) -> Any:
-            before(*arguments)
-            found = method(*arguments)
+        def watched(*arguments: Any, **named: Any) -> Any:
+            if before is not None:
+                before(*arguments)
+            found = method(*arguments, **named)
             if after is not None:
                 after(*arguments)
+            if told is not None:
+                told(found, *arguments)
             return found
 
         setattr(place, name, watched)
@@ -106,11 +118,15 @@ def jobs_of(engine: Any) -> dict[bytes, Job]:
     for job in sorted(engine.jobs.values(), key=lambda job: job.seq):
         if not job.foreground:
             options = job.options
+            held = job.state == READY and job.hold_until_ms is not None
+            retry_delay, backoff, retry_max = options.retry
             found[job.id] = Job(
                 id=job.id, name=job.queue.name, payload=job.payload, ttr=options.ttr_ms,
                 ttl=options.ttl_ms, priority=options.priority, max_attempts=options.max_attempts,
                 max_fails=options.max_fails, seq=job.seq, created_ms=job.created_ms,
-                due_ms=job.due_ms, ends_ms=job.at_ms, time_ms=job.time_ms, state=job.state,
+                due_ms=job.due_ms, ends_ms=job.at_ms, time_ms=job.time_ms,
+                state=HELD if held else job.state, held_ms=job.hold_until_ms,
+                retry_delay=retry_delay, backoff=backoff, retry_max=retry_max,
                 attempts=job.attempts, fails=job.fails, result=job.result, foreground=False,
                 deadline_ms=None if job.lease is None else job.lease.at_ms,
                 timeouts=job.timeouts, token=None if job.lease is None else job.lease.token,

@@ -51,6 +51,7 @@ class World(machines.Machine):
 
     Attributes:
         commands: how many the server was sent, and has read whole.
+        tokens: the last ones that clients were told, with the ids of their jobs.
         ids: how many different jobs there may be.
         winding_down: whether the clients come to their end.
         final: whether the next stop is to last.
@@ -64,6 +65,7 @@ class World(machines.Machine):
         super().__init__(Random(f"{seed} machine"), self.settings.disk_us)
         self.faults = faults_of(seed) if faults is None else list(faults)
         self.commands = 0
+        self.tokens: list[tuple[bytes, int]] = []
         self.ids = Random(f"{seed} ids").choice((8, 16, 40))
         self.winding_down = False
         self.effects: list[str] = []
@@ -308,7 +310,9 @@ class World(machines.Machine):
         some = self._network.sample(wires, min(len(wires), 1 + number % 3))
         if kind == "flood":
             for _ in range(12):
-                self.connect(None)
+                wire = self.connect(None)
+                if wire is not None:  # it ends, or nobody else is ever let in
+                    self.later(2_000_000, wire.reset)
         if kind == "deaf clients":
             for client in self.clients[: 1 + number % 3]:
                 client.be_deaf(number)

@@ -134,8 +134,10 @@ class Serving:
                 return
             job = ready.first()
             assert job is not None
-            waiter = first[0]
-            self.answer(waiter, self.hand_out(waiter.session, job, first[1]))
+            waiter, wait = first
+            if len(wait.names) > 1 and wait.jobs_max > 1:  # who came before it has the others
+                wait = wait._replace(names=self._waiting.led(waiter, wait))
+            self.answer(waiter, self.hand_out(waiter.session, job, wait))
 
     def withdraw(self, session: Session) -> None:
         """A client cannot take a job any more, or not now: hand it none."""

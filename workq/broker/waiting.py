@@ -152,6 +152,10 @@ class Waiting:
         assert isinstance(waiter.wait, JobWait)
         return waiter, waiter.wait
 
+    def led(self, waiter: Waiter, wait: JobWait) -> tuple[bytes, ...]:
+        """Of the names that a waiter in line waits for, those for which nobody came before it."""
+        return tuple(name for name in wait.names if next(iter(self.lines[name])) is waiter)
+
     def cascade(self, now_ms: int, moves_max: int) -> None:
         """Bring near the ends of waits that draw near; once a turn, before `ended`."""
         if self._ends.soonest_ms <= now_ms:
