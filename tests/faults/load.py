@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from uuid import UUID
@@ -62,6 +63,8 @@ class World:
         history: what was said and heard.
         open: the jobs that are not known to be finished.
         finished: those that are.
+        adding: the jobs that are being added, by how many requests: none of them is deleted
+            meanwhile, for one that came after that would rightly make another job of the same id.
         on_reply: called after each reply.
     """
 
@@ -77,6 +80,7 @@ class World:
         self.history = History()
         self.open: dict[str, Job] = {}
         self.finished: dict[str, Job] = {}
+        self.adding: Counter[str] = Counter()
         self.on_reply: Callable[[], None] = lambda: None
         self._requests: dict[str, wire.Request] = {}
 
@@ -141,7 +145,7 @@ class World:
             if what < 0.87:
                 return self.end(random, job)  # else it is forgotten: its lease runs out
         if len(self.finished) > self.finished_max and (some := self._any(random, self.finished)):
-            return wire.delete(some.job_id)
+            return self.delete(some)
         what = random.random()
         if what < 0.4 and len(self.open) < UNFINISHED_MAX:
             return self.new(random)
@@ -155,12 +159,16 @@ class World:
         if what < 0.8:
             return wire.result(some.job_id)
         if what < 0.86:
-            return wire.delete(some.job_id)
+            return self.delete(some)
         if what < 0.9:
             return self.end(random, some)
         if what < 0.94:
             return self.again(some)
         return wire.inspect(some.job_id) if what < 0.98 else self.end(random, some)
+
+    def delete(self, job: Job) -> wire.Request:
+        """Delete a finished job; or look at it, if somebody is adding it."""
+        return (wire.inspect if job.job_id in self.adding else wire.delete)(job.job_id)
 
     @staticmethod
     def _any(random: Random, jobs: dict[str, Job]) -> Job | None:
@@ -181,7 +189,16 @@ class World:
         event = Event(request.verb, now_ms(), body=request.body)
         if request.job_id:
             self.history.jobs[request.job_id].events.append(event)
+        if request.verb == "add":
+            self.adding[request.job_id] += 1
         return event
+
+    def over(self, request: wire.Request) -> None:
+        """Note that a request has had its reply, or will never have one."""
+        if request.verb == "add":
+            self.adding[request.job_id] -= 1
+            if not self.adding[request.job_id]:
+                del self.adding[request.job_id]
 
     def came(self, request: wire.Request, event: Event, reply: wire.Reply) -> Job | None:
         """Note a reply; the job that it hands out, if it does."""
@@ -260,6 +277,7 @@ class Client:
             lost = replies and replies[-1] is None
             reply = None if lost else await wire.read_reply(self._reader, request.verb)
             replies.append(reply)
+            world.over(request)
             if reply is None:
                 world.history.unanswered += 1
             elif job := world.came(request, event, reply):
