@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.engine.checking import check_derived
 from tests.engine.making import CALM, NOW_MS, job_id
 from workq.engine import dump, transitions
+from workq.engine.fitting import TransitionError
 from workq.engine.job import STATES, Options
-from workq.engine.state import State, TransitionError
+from workq.engine.state import State
 from workq.engine.transitions import Transition
 
 QUEUES = (b"ping", b"pong")

@@ -19,8 +19,9 @@ from tests.engine.making import (
 from workq.engine import dump, transitions
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
+from workq.engine.fitting import TransitionError
 from workq.engine.job import GONE
-from workq.engine.state import State, TransitionError
+from workq.engine.state import State
 
 LEVELS = 5
 LATE_MS = 2**52

@@ -27,6 +27,7 @@ from workq.commands.base import (
     Command,
     Facts,
     JobWait,
+    Reply,
 )
 from workq.engine.engine import Engine
 from workq.engine.job import Job
@@ -56,6 +57,7 @@ class Broker:
 
     Attributes:
         bounds: as above.
+        version: of the protocol that the session speaks whose request is being executed.
         facts: what the ring knows of the process; the ring replaces it.
     """
 
@@ -76,6 +78,7 @@ class Broker:
         self._agenda = Agenda()
         self._serving = Serving(engine, self._waiting, self._agenda)
         self._asking: Session | None = None  # whose request is being executed
+        self.version = 1
         self._sessions: dict[Session, None] = {}
         self._closing = Closing(self._sessions.keys(), self._agenda, self._serving, self._patience)
         self._care = Care(engine, self._agenda, self._serving, self._patience, self._closing)
@@ -288,6 +291,7 @@ class Broker:
         before = self._requests
         if may:
             self._asking = session
+            self.version = session.version
             cost += self._execute(session)
         if session.careful or session.reader.unfinished:
             waiter = session.waiter
@@ -318,19 +322,18 @@ class Broker:
         return 0
 
     def _execute(self, session: Session) -> int:
-        """Execute requests of a session for which nothing speaks against it; return what they cost.
-        At more than its share of a turn, or too many replies, the rest follows later."""
+        """Execute requests of a session, until it has had its share; return what they cost."""
         engine = self.engine
         reader = session.reader
         next_request = reader.next
         said = session.replies
         said_bytes = session.unsent_bytes
         draining = self._closing.begun
-        requests = 0
-        left = self._share
+        requests, left = 0, self._share
         asked = session.asked
         item: tuple[Command | None, Any] | None = asked and asked[:2]
         tag = asked and asked[2]
+        odd = draining or tag is not None  # else it is executed without further ado
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = session.careful = True
@@ -339,7 +342,6 @@ class Broker:
                 self._agenda.run_later(session)
                 break
             if item is None:
-                tag = None
                 item = next_request()
                 if item is None:
                     if session.eof and not session.tagged:  # it sends no more, all is answered
@@ -348,7 +350,9 @@ class Broker:
                 if reader.effort:
                     left -= reader.effort
                     reader.effort = 0
-                    tag, reader.tag = reader.tag, None
+                    if reader.tag is not None:
+                        tag, reader.tag = reader.tag, None
+                        odd = True
             command, arguments = item
             item = None
             requests += 1
@@ -357,34 +361,51 @@ class Broker:
                 self._refuse(session, arguments, tag)
                 if session.ending:
                     break
+                tag, odd = None, draining
                 continue
             left -= command.cost or command.weigh(arguments)
             if command.overall:
                 if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
                     requests -= 1
-                    session.asked = command, arguments, tag
-                    session.careful = True
-                    self._agenda.run_later(session)
+                    self._put_off(session, (command, arguments, tag))
                     break
                 session.asked = None
-            refusal = (draining or tag is not None) and self._refusal(session, command, tag)
-            reply = refusal or command.execute(self, arguments)
+            if odd:
+                odd = draining
+                reply, tag = self._reply(session, command, arguments, tag)
+            else:
+                reply = command.execute(self, arguments)
             if isinstance(reply, bytes):
-                said.append(reply if tag is None else replies.tagged(tag, reply))
+                said.append(reply)
                 size = len(reply)
                 said_bytes += size
                 if size >= BLOCK_BYTES_LIKE_A_REQUEST:
                     left -= size // BLOCK_BYTES_LIKE_A_REQUEST
             else:
                 self._serving.wait(session, reply, draining, tag)
+                tag = None
             if engine.changed or engine.woken:
                 self._serving.settle()
-            if session.ending or session.waiter is not None:
-                break
-            if reader.empty and not session.eof:
-                break  # what `next` would say too, and later
+            if session.ending or session.waiter is not None or (reader.empty and not session.eof):
+                break  # when all is read, `next` would say so too, and later
         self._requests += requests
         return self._share - left
+
+    def _put_off(self, session: Session, asked: tuple[Command, Any, int | None]) -> None:
+        """Keep a request for a later turn, when the deadlines that have come are dealt with."""
+        session.asked = asked
+        session.careful = True
+        self._agenda.run_later(session)
+
+    def _reply(
+        self, session: Session, command: Command, arguments: Any, tag: int | None
+    ) -> tuple[Reply, int | None]:
+        """The reply to a request that has a tag, or comes while the server shuts down; with the tag
+        if it has to wait for it."""
+        reply = self._refusal(session, command, tag) or command.execute(self, arguments)
+        if tag is not None and isinstance(reply, bytes):
+            return replies.tagged(tag, reply), None
+        return reply, tag
 
     def _refusal(self, session: Session, command: Command, tag: int | None) -> bytes | None:
         """The error of a request that is not for now; None if it may be executed."""
@@ -414,17 +435,11 @@ class Broker:
         assert session is not None
         return self._serving.hand_out(session, job, wait)
 
-    @property
-    def version(self) -> int:
-        """The version of the protocol that the asking session speaks."""
-        assert self._asking is not None
-        return self._asking.version
-
     def greet(self, name: bytes) -> None:
         """Let the asking session, which calls itself so, speak version 2 from now on."""
         session = self._asking
         assert session is not None
-        session.version = 2
+        self.version = session.version = 2
         session.reader.tagging = True
         session.name = name
 

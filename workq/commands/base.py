@@ -96,6 +96,7 @@ class Desk(Protocol):
     facts: Facts
     bounds: Bounds
     commands: tuple[Command, ...]
+    version: int  # of the protocol that the asking session speaks
 
     @property
     def names(self) -> Names:
@@ -110,11 +111,6 @@ class Desk(Protocol):
     def hand_out(self, job: Job, wait: JobWait) -> bytes:
         """Lease a ready job to the asking session, and more if it wants more; return the reply that
         tells it so."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """The version of the protocol that the asking session speaks."""
         ...
 
     def greet(self, name: bytes) -> None:

@@ -15,6 +15,14 @@ from typing import Any
 
 from workq.engine import transitions
 from workq.engine.calendar import Calendar
+from workq.engine.fitting import (
+    BEFORE,
+    HELD,
+    TransitionError,
+    is_counted_only,
+    is_whole,
+    unfit,
+)
 from workq.engine.job import (
     COMPLETED,
     FAILED,
@@ -31,10 +39,6 @@ from workq.engine.job import (
 from workq.engine.queue import Queue
 from workq.engine.split import MASK, SHIFT, SplitDict
 from workq.engine.transitions import Transition
-
-
-class TransitionError(Exception):
-    """A transition cannot happen to the state as it is."""
 
 
 class State:
@@ -106,17 +110,17 @@ class State:
             TransitionError: it cannot happen to the state as it is, which has not changed.
         """
         kind = transition[0]
-        before = _BEFORE.get(kind)
+        before = BEFORE.get(kind)
         if before is not None:
             if job is None:
                 job_id = transition[1]
                 job = self.jobs.parts[hash(job_id) >> SHIFT & MASK].get(job_id)
                 if job is None:
-                    raise _unfit(transition, "is not there")
-            if job.state not in before and not _is_counted_only(transition, job):
-                raise _unfit(transition, f"is {job.state}")
-            if kind in _HELD and (job.hold is not None) != _HELD[kind]:
-                raise _unfit(transition, "is held back" if job.hold else "is not held back")
+                    raise unfit(transition, "is not there")
+            if job.state not in before and not is_counted_only(transition, job):
+                raise unfit(transition, f"is {job.state}")
+            if kind in HELD and (job.hold is not None) != HELD[kind]:
+                raise unfit(transition, "is held back" if job.hold else "is not held back")
             if kind == transitions.LEASED and transition[2] <= self.token:
                 raise TransitionError(f"{reprlib.repr(transition)} goes back")
         elif kind == transitions.COUNTERS:
@@ -125,13 +129,13 @@ class State:
         elif kind != transitions.CLOCK:
             job_id = transition[2]
             if job_id in self.jobs.parts[hash(job_id) >> SHIFT & MASK]:
-                raise _unfit(transition, "is there already")
+                raise unfit(transition, "is there already")
             restores = kind == transitions.RESTORED
-            if restores and not _is_whole(transition):
-                raise _unfit(transition, "fits no state")
+            if restores and not is_whole(transition):
+                raise unfit(transition, "fits no state")
             timed = transition[8] is not None or transition[5] == transition[4]
             if timed == (kind == transitions.DELAYED) and not restores:
-                raise _unfit(transition, "has no time, or one too many")
+                raise unfit(transition, "has no time, or one too many")
             # Those of a snapshot come in their order too, though how far they go is known before.
             if transition[1] <= (self.applied_seq if restores else self.seq):
                 raise TransitionError(f"{reprlib.repr(transition)} goes back")
@@ -425,64 +429,9 @@ def _count(job: Job, reason: int) -> None:
         job.attempts -= 1
 
 
-def _unfit(transition: Transition, what: str) -> TransitionError:
-    kind = transition[0]
-    job_id = transition[2] if kind not in _BEFORE else transition[1]
-    return TransitionError(f"{transitions.NAMES[kind]} of {reprlib.repr(job_id)}, which {what}")
-
-
-def _is_whole(transition: Transition) -> bool:
-    """Whether a restored job has what its state needs, and nothing else."""
-    number, deadline_ms, result = transition[10], transition[15], transition[16]
-    held = len(transition) > 17 and transition[17] is not None
-    if not 0 <= number < len(STATES):
-        return False
-    state = STATES[number]
-    if (
-        held
-        and state is SCHEDULED
-        and (transition[8] is not None or transition[17] != transition[5])
-    ):
-        return False
-    return (
-        (deadline_ms is not None) == (state is LEASED)
-        and (result is not None) == (state is COMPLETED or state is FAILED)
-        and (state is not SCHEDULED or transition[5] != transition[4])
-        and (state is not SCHEDULED or held or transition[8] is not None)
-        and (not held or state is SCHEDULED or state is READY)
-    )
-
-
-def _is_counted_only(transition: Transition, job: Job) -> bool:
-    """Whether it is a failure of a job that nobody has leased: it is counted, and stays."""
-    return (
-        transition[0] == transitions.RETURNED
-        and transition[2] == transitions.FAILURE
-        and not job.finished
-    )
-
-
-_UNFINISHED = frozenset((SCHEDULED, READY, LEASED))
-
-#: In which states a job can be to which something happens; what is not here makes a job, or is of
-#: none.
-_BEFORE: dict[int, frozenset[str]] = {
-    transitions.DUE: frozenset((SCHEDULED, READY)),
-    transitions.LEASED: frozenset((READY,)),
-    transitions.RETURNED: frozenset((LEASED,)),
-    transitions.COMPLETED: _UNFINISHED,
-    transitions.FAILED: _UNFINISHED,
-    transitions.EXPIRED: frozenset(STATES),
-    transitions.DELETED: frozenset(STATES),
-    transitions.TOUCHED: frozenset((LEASED,)),
-}
-
 _STARTED = transitions.STARTED
 _READY_NUMBER = STATES.index(READY)
 _RESTORED_LENGTH = 17  # without `hold_until_ms`
-
-#: Whether a job must be held back, or must not be, to which something happens; else it may be.
-_HELD: dict[int, bool] = {transitions.DUE: True, transitions.LEASED: False}
 
 APPLY: dict[int, Callable[[State, Transition, Any], None]] = {
     transitions.ADDED: State._added,

@@ -14,7 +14,8 @@ from typing import Final, TypeAlias
 from workq.cmdlog import segment
 from workq.cmdlog.frames import COMMIT, SNAPSHOT_PART, Frame
 from workq.cmdlog.scan import Reading
-from workq.engine.state import State, TransitionError
+from workq.engine.fitting import TransitionError
+from workq.engine.state import State
 from workq.engine.transitions import Transition
 from workq.errors import CorruptionError, DirectoryError
 from workq.recovery.head import checked_parts

@@ -28,8 +28,9 @@ from workq.cmdlog.frames import COMMIT, MARK_BYTES, NO_HASH, SNAPSHOT_HEAD, SNAP
 from workq.cmdlog.segment import HEADER_BYTES
 from workq.cmdlog.stream import Stream
 from workq.engine import transitions
+from workq.engine.fitting import TransitionError
 from workq.engine.job import LEASED, READY
-from workq.engine.state import State, TransitionError
+from workq.engine.state import State
 from workq.engine.transitions import Transition
 from workq.errors import CorruptionError
 from workq.recovery.head import read_head
