@@ -490,6 +490,15 @@ class Promises:
             over = all(wait.over for wait in peer.waits())
             demand(over, "liveness", f"{peer.name} still waits")
 
+    def called_for(self, ms: int) -> list[bytes]:
+        """The jobs of callers that may wait for so long, for somebody has them who may take it."""
+        model = self.oracle.model
+        return [
+            job.id
+            for job in model.jobs.values()
+            if job.foreground and (job.deadline_ms or 0) > model.now_ms + ms
+        ]
+
     def unfinished(self) -> bool:
         """Whether there is work that somebody should be handed."""
         model = self.oracle.model
