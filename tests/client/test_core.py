@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workq_client import core as core_module
 from workq_client import requests
-from workq_client.core import Attempts, Late, Listed, Pool
+from workq_client.core import Attempts, Late, Listed, Pool, Slot
 from workq_client.errors import (
     BrokenReply,
     Busy,
@@ -624,6 +624,20 @@ def test_a_pipeline_that_breaks_goes_on_where_it_was(number):
     drive(core.converse(Listed(slots), waits=False), at)
     assert [slot.error for slot in slots] == [None] * 10
     assert len(world.server.jobs) == 10
+
+
+def test_an_answer_about_another_job_is_told_and_what_is_behind_it_asked_anew():
+    """Who gets the answer to another request must not hand on the rest of them."""
+    world = World()
+    core = world.core()
+    other = JOB.replace("1", "9")
+    world.server.alike["result"] = b"+OK 1\r\n%b 1 4\r\ndone\r\n" % other.encode()
+    slots: list[Slot[Any]] = [core.slot(requests.result(JOB)), core.slot(requests.ping())]
+    through(core.converse(Listed(slots), waits=False))
+    assert isinstance(slots[0].error, BrokenReply)
+    assert slots[1].error is None
+    assert world.server.done.count(("ping",)) == 2
+    assert world.wires[0].closed
 
 
 def test_the_window_of_a_pipeline_is_bounded(monkeypatch):

@@ -591,7 +591,8 @@ class Core:
             if isinstance(answer, Refused):
                 self._look(link, slot, answer)
             queue.popleft().settle(answer, self.codec)
-            link.spent = link.spent or isinstance(slot.error, BrokenReply)
+            if isinstance(slot.error, BrokenReply):
+                raise Lost(slot.error)  # what comes behind it may be out of step
             count += 1
             if queue:
                 queue[0].begin(time.monotonic(), self.timeout_s)

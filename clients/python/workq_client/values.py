@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from workq_client.errors import InvalidRequest
 from workq_client.limits import DURATION_MS_MAX
 
 #: A number of seconds, or a `timedelta`.
 Duration: TypeAlias = float | timedelta
+
+#: How long a lease lasts where nothing else is said.
+TTR: Final = 60
+
+#: How long a job exists where nothing else is said, its result included.
+TTL: Final = timedelta(days=1)
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
