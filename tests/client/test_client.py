@@ -453,6 +453,29 @@ def test_a_client_of_another_loop_says_so(serving):
     asyncio.run(client.close())
 
 
+def test_a_pipeline_that_is_cancelled_does_not_say_that_nothing_was_sent():
+    """What was sent and changes something has an unknown outcome."""
+
+    def silent(talk):
+        assert talk.hello().line()
+        while talk.sock.recv(65536):
+            pass
+
+    async def body(url):
+        async with AsyncClient(url) as client:
+            pipeline = client.pipeline()
+            added, asked = pipeline.add("mails", b"x"), pipeline.ping()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await pipeline.send()
+            return added.error, asked.error
+
+    with peer(silent) as url:
+        added, asked = asyncio.run(body(url))
+    assert isinstance(added, OutcomeUnknown)
+    assert isinstance(asked, InvalidRequest)
+
+
 def test_a_cancelled_task_leaves_no_answer_behind(serving):
     """Its connection is given up, others go on."""
 

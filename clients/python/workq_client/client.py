@@ -139,9 +139,16 @@ class _Requests:
 
     async def _send(self) -> None:
         slots, self._slots = self._slots, []
-        rest = await self._core.converse(
-            Listed(slots), waits=any(slot.request.waits for slot in slots)
-        )
+        try:
+            rest = await self._core.converse(
+                Listed(slots), waits=any(slot.request.waits for slot in slots)
+            )
+        except BaseException as error:
+            stopped = InvalidRequest("the pipeline was interrupted")
+            for slot in slots:
+                if not slot.done:
+                    slot.give_up(stopped, error, self._core.address)
+            raise
         for slot in slots:
             if not slot.done and rest is not None:
                 slot.fail(rest)
