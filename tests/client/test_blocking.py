@@ -3,10 +3,13 @@
 import socket
 import sys
 import threading
+from contextlib import ExitStack
+from typing import ClassVar
 
 import pytest
 from workq_client import blocking
-from workq_client.blocking import BlockingPlaces, BlockingWire, run
+from workq_client.addresses import Address
+from workq_client.blocking import BlockingNetwork, BlockingPlaces, BlockingWire, run
 from workq_client.core import Late
 from workq_client.limits import ONE_WAIT_S_MAX
 
@@ -83,3 +86,35 @@ def test_an_interrupt_anywhere_leaves_no_lock_behind():
         assert not other.is_alive(), number
         number += 1
     assert number > 2
+
+
+class Timed(socket.socket):
+    """A socket that notes what time it is given."""
+
+    given: ClassVar[list[float]] = []
+
+    def settimeout(self, value):
+        """Have so much time."""
+        self.given.append(value)
+        super().settimeout(value)
+
+
+def test_the_addresses_of_a_name_have_their_time_together(monkeypatch):
+    """One that does not answer must not use up what another, which does, needs."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(2):  # as many as there is room for: the next is left without an answer
+            stack.enter_context(filler := socket.socket()).setblocking(False)
+            filler.connect_ex(full.getsockname())
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        dead, live = full.getsockname(), listener.getsockname()
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", one) for one in (dead, dead, live)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        wire = run(BlockingNetwork().connect(Address("several", 1), 0.3))
+        assert wire._sock.getpeername() == live  # type: ignore[attr-defined]
+        wire.close()
+        found.pop()
+        monkeypatch.setattr(socket, "socket", Timed)
+        with pytest.raises(Late):
+            run(BlockingNetwork().connect(Address("several", 1), 0.2))
+        assert len(Timed.given) == 2
+        assert sum(Timed.given) <= 0.2

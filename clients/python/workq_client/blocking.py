@@ -159,9 +159,7 @@ class BlockingNetwork:
 
 def _connected(address: Address, timeout_s: float) -> socket.socket:
     if address.path is None:
-        sock = socket.create_connection((address.host, address.port), timeout_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _unless_own(sock)
+        return _unless_own(_connected_by_name(address, timeout_s))
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(timeout_s)
@@ -170,6 +168,24 @@ def _connected(address: Address, timeout_s: float) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _connected_by_name(address: Address, timeout_s: float) -> socket.socket:
+    """Connected with one of the addresses that a name has; all of them together have the time."""
+    until = time.monotonic() + timeout_s
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for at, (family, kind, protocol, _, place) in enumerate(found):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max((until - time.monotonic()) / (len(found) - at), 0.001))
+            sock.connect(place)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError) or at + 1 == len(found):
+                raise
+    raise OSError("the name has no address")
 
 
 def _unless_own(sock: socket.socket) -> socket.socket:
