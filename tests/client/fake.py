@@ -125,6 +125,7 @@ class Wire:
         """See `Wire.exchange`."""
         assert not self.closed, "a connection that was given up is used again"
         self.used += 1
+        self.world.times.append(timeout_s)
         if data and not data.startswith(b"hello"):
             data = data[: self.reach]
             self.piece = self.world.piece
@@ -183,6 +184,7 @@ class World:
         self.hello_piece = hello_piece
         self.wires: list[Wire] = []
         self.pauses: list[float] = []
+        self.times: list[float] = []
         self.refusals = 0
         self.all_places: list[Places] = []
 

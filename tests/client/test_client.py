@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from workq_client import (
@@ -141,6 +142,12 @@ def test_nobody_there_is_told_with_what_the_system_says(connected):
         connected(f"workq://127.0.0.1:{free_port()}", timeout=0.2).ping()
     with pytest.raises(Unreachable, match="no such file"):
         connected("workq+unix:///nowhere/workq.sock", timeout=0.2).ping()
+
+
+def test_a_name_that_is_not_found_is_told_with_what_the_system_says():
+    """Not with the number that it has for it."""
+    error = Unreachable("workq://nowhere", 1, socket.gaierror(-2, "Name or service not known"))
+    assert "Name or service not known" in str(error)
 
 
 def test_a_server_that_comes_later_is_found(connected):
@@ -351,6 +358,34 @@ def test_what_cannot_be_added_is_told_and_nothing_more_is_taken(connected, servi
         client.add_many([NewJob(queue="no/name")])
 
 
+def test_an_iterable_that_fails_leaves_nothing_under_way(connected, serving):
+    """What it gave before is added; then its own error comes."""
+    client = connected(serving[0])
+    queue = f"half-{type(client).__name__}"
+
+    def jobs():
+        for _ in range(700):
+            yield NewJob(queue=queue, ttl=60)
+        raise ArithmeticError("no more")
+
+    with pytest.raises(ArithmeticError, match="no more"):
+        client.add_many(jobs())
+    assert client.inspect_queue(queue).ready == 700
+
+
+def test_an_iterable_that_fails_behind_a_job_that_does_tells_both(connected, serving):
+    """The one is the cause of the other's being the last."""
+    client = connected(serving[0])
+
+    def jobs():
+        yield NewJob(queue="half", ttr=0)
+        raise ArithmeticError("no more")
+
+    with pytest.raises(ManyFailed) as caught:
+        client.add_many(jobs())
+    assert isinstance(caught.value.__cause__, ArithmeticError)
+
+
 def test_jobs_may_come_from_an_asynchronous_iterable(serving):
     """For asyncio."""
 
@@ -400,6 +435,45 @@ def test_tasks_share_a_client(serving):
             assert len(client._core._links) <= 3
 
     asyncio.run(body())
+
+
+def test_a_client_of_another_loop_says_so(serving):
+    """Whether that loop still runs or not; and it may be closed."""
+    client = AsyncClient(serving[0])
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(client.ping())
+    with pytest.raises(InvalidRequest, match="another event loop"):
+        asyncio.run(client.ping())
+    (link,) = client._core._links
+    link.wire._transport.abort()  # type: ignore[attr-defined]
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    with pytest.raises(InvalidRequest, match="another event loop"):
+        asyncio.run(client.ping())
+    asyncio.run(client.close())
+
+
+def test_a_pipeline_that_is_cancelled_does_not_say_that_nothing_was_sent():
+    """What was sent and changes something has an unknown outcome."""
+
+    def silent(talk):
+        assert talk.hello().line()
+        while talk.sock.recv(65536):
+            pass
+
+    async def body(url):
+        async with AsyncClient(url) as client:
+            pipeline = client.pipeline()
+            added, asked = pipeline.add("mails", b"x"), pipeline.ping()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await pipeline.send()
+            return added.error, asked.error
+
+    with peer(silent) as url:
+        added, asked = asyncio.run(body(url))
+    assert isinstance(added, OutcomeUnknown)
+    assert isinstance(asked, InvalidRequest)
 
 
 def test_a_cancelled_task_leaves_no_answer_behind(serving):
@@ -475,10 +549,12 @@ def test_a_fork_while_another_thread_calls_leaves_the_child_free(serving):
         )
         waiting.start()
         time.sleep(0.05)
+        parents: list[Any] = [link.wire for link in client._core._links]
         child = os.fork()
         if not child:
             signal.alarm(5)
             try:
+                assert [wire._sock.fileno() for wire in parents] == [-1]
                 client.ping()
                 client.lease("nothing-here", wait=0.01)
                 os._exit(0)

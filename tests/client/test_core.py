@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workq_client import core as core_module
 from workq_client import requests
-from workq_client.core import Attempts, Late, Listed, Pool
+from workq_client.core import Attempts, Late, Listed, Pool, Slot
 from workq_client.errors import (
     BrokenReply,
     Busy,
@@ -20,6 +20,7 @@ from workq_client.errors import (
     OutcomeUnknown,
     OutOfMemory,
     ShuttingDown,
+    TooManyConnections,
     UnknownCommand,
     Unreachable,
     WorkqError,
@@ -395,6 +396,112 @@ def test_too_many_connections_are_tried_again():
     assert len(world.wires) == 2
 
 
+def test_what_was_sent_and_meets_a_refusing_server_is_not_said_to_be_refused(clock):
+    """The refusal is of the new connection: what became of the request is open."""
+    world = World()
+    core = world.core(timeout_s=1.0)
+    through(core.call(requests.ping()))
+
+    def at(_, step):
+        if step.what == "pause":
+            clock.now += world.pauses[-1]
+        if step.what == "exchange" and len(world.wires) == 1:
+            world.server.alike["hello"] = b"-SERVER-ERROR Too many connections\r\n"
+            return ConnectionResetError()
+        return None
+
+    with pytest.raises(OutcomeUnknown):
+        drive(core.call(CALLS["add"]()), at)
+    with pytest.raises(TooManyConnections):
+        drive(core.call(CALLS["add"]()), at)
+
+
+def test_a_connection_and_its_greeting_have_their_time_together(clock):
+    """What the one has taken is not there for the other."""
+    world = World()
+
+    def at(_, step):
+        if step.what == "connect":
+            clock.now += 0.9
+
+    drive(world.core().call(requests.ping()), at)
+    assert world.times[0] == pytest.approx(0.1)
+
+
+def test_a_connection_made_while_the_client_was_closed_is_not_used():
+    """`close` could not know of it."""
+    world = World()
+    core = world.core()
+
+    def at(_, step):
+        if step.what == "connect":
+            core.close()
+
+    with pytest.raises(ClientClosed):
+        drive(core.call(requests.ping()), at)
+    assert not world.server.done
+    assert world.wires[0].closed
+    assert world.in_use == 0
+
+
+class Slow:
+    """A source of slots each of which takes a minute.
+
+    Args:
+        world, core, clock: the test's.
+    """
+
+    slow = True
+
+    def __init__(self, world, core, clock):
+        self.seen = []
+        self._count = 3
+        self._parts = world, core, clock
+
+    async def next(self):
+        """The next, after a minute."""
+        world, core, clock = self._parts
+        self.seen.append(len(world.server.done))
+        clock.now += 60
+        self._count -= 1
+        return core.slot(requests.ping()) if self._count >= 0 else None
+
+
+def test_what_a_slow_source_has_given_does_not_wait_for_the_next(clock):
+    """It is sent, and answered, before the source is asked again."""
+    world = World()
+    core = world.core(timeout_s=10.0)
+    source = Slow(world, core, clock)
+    through(core.converse(source, waits=False))
+    assert source.seen == [0, 1, 2, 3]
+
+
+def test_the_time_of_a_request_is_not_used_up_by_its_source(clock):
+    """Nor is there none left to connect anew when the source comes back."""
+    world = World()
+    core = world.core(timeout_s=10.0)
+    source = Slow(world, core, clock)
+    source.slow = False
+    slots = []
+
+    async def next_one():
+        slot = await Slow.next(source)
+        slots.extend([slot] if slot else [])
+        return slot
+
+    source.next = next_one  # type: ignore[method-assign]
+
+    def at(_, step):
+        lost = step.what == "exchange" and len(world.wires) == 1 and not world.server.jobs
+        if lost and len(slots) == 2:
+            world.server.jobs["once"] = "lost"
+            return ConnectionResetError()
+        return None
+
+    drive(core.converse(source, waits=False), at)
+    assert [slot.error for slot in slots] == [None] * 3
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -517,6 +624,20 @@ def test_a_pipeline_that_breaks_goes_on_where_it_was(number):
     drive(core.converse(Listed(slots), waits=False), at)
     assert [slot.error for slot in slots] == [None] * 10
     assert len(world.server.jobs) == 10
+
+
+def test_an_answer_about_another_job_is_told_and_what_is_behind_it_asked_anew():
+    """Who gets the answer to another request must not hand on the rest of them."""
+    world = World()
+    core = world.core()
+    other = JOB.replace("1", "9")
+    world.server.alike["result"] = b"+OK 1\r\n%b 1 4\r\ndone\r\n" % other.encode()
+    slots: list[Slot[Any]] = [core.slot(requests.result(JOB)), core.slot(requests.ping())]
+    through(core.converse(Listed(slots), waits=False))
+    assert isinstance(slots[0].error, BrokenReply)
+    assert slots[1].error is None
+    assert world.server.done.count(("ping",)) == 2
+    assert world.wires[0].closed
 
 
 def test_the_window_of_a_pipeline_is_bounded(monkeypatch):

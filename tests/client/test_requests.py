@@ -2,6 +2,7 @@
 
 import inspect as introspection
 from datetime import UTC, datetime, timedelta
+from unittest.mock import create_autospec
 from uuid import UUID
 
 import pytest
@@ -149,9 +150,18 @@ def test_every_command_has_a_request():
         for kind in (Client, AsyncClient, Pipeline):
             method = getattr(kind, name)
             assert method.__doc__ == getattr(requests, name).__doc__
-            assert introspection.signature(method) == introspection.signature(
-                getattr(requests, name)
+            assert method.__qualname__ == f"{kind.__name__}.{name}"
+            told = introspection.signature(getattr(requests, name))
+            mine = introspection.signature(method)
+            assert [*mine.parameters.values()][1:] == [*told.parameters.values()]
+            returns = told.return_annotation.removeprefix("Request[").removesuffix("]")
+            assert mine.return_annotation == (
+                f"Pending[{returns}]" if kind is Pipeline else returns
             )
+    client = create_autospec(Client, instance=True)
+    client.add("mails", b"hi")
+    with pytest.raises(TypeError):
+        client.add()
 
 
 def some(made):

@@ -690,7 +690,7 @@ def test_without_the_server_s_package_it_says_what_to_install():
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: workq_client.testing runs the real server, which is not installed, "
-        "or too old: pip install --upgrade workq-client[testing]"
+        "or too old: pip install --upgrade . in a clone of workq brings both"
     )
 
 

@@ -32,6 +32,13 @@ def test_durations_are_rounded_up_to_milliseconds(value, ms):
     assert milliseconds("ttr", value) == ms
 
 
+@pytest.mark.parametrize("value", [2**53 // 1000 + 1, 1e300, 10**400, timedelta.max])
+def test_what_is_longer_than_the_servers_time_is_refused(value):
+    """Rather than some limit of a system call being met on the way."""
+    with pytest.raises(InvalidRequest, match=r"^wait is longer than"):
+        milliseconds("wait", value)
+
+
 @pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), "5", None, True, timedelta(-1)])
 def test_what_is_no_duration_is_refused_by_its_name(value):
     """So that one sees which argument it was."""
@@ -177,6 +184,8 @@ def test_urls(url, address, told):
         "workq://me:secret@x",
         "workq+unix://host/path",
         "workq+unix:relative",
+        "workq://a..b",
+        f"workq://{'x' * 64}",
     ],
 )
 def test_what_is_no_url_is_refused(url):

@@ -53,6 +53,10 @@ def parse(url: str | None = None) -> Address:
         port = parts.port
     except ValueError as error:
         raise InvalidRequest(f"the URL {text!r} makes no sense: {error}") from None
+    try:
+        (parts.hostname or "").encode("idna")  # as it is looked up
+    except UnicodeError:
+        raise InvalidRequest(f"the URL {text!r} has no name of a host") from None
     if parts.query or parts.fragment or parts.username or parts.password:
         raise InvalidRequest(f"the URL {text!r} has more than a host and a port, or a path")
     if parts.scheme == "workq" and parts.hostname and parts.path in ("", "/"):

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from workq_client.addresses import Address
 from workq_client.core import Late, Places, Wire
+from workq_client.errors import InvalidRequest
 from workq_client.limits import UNREAD_BYTES_MAX
 
 
@@ -88,7 +89,7 @@ class AsyncWire(asyncio.Protocol):
 
     def close(self) -> None:
         """See `Wire.close`."""
-        if self._transport is not None:
+        if self._transport is not None and not self._loop.is_closed():
             self._transport.abort()
         self._ended = True
         self._wake()
@@ -103,14 +104,19 @@ class AsyncPlaces:
 
     def __init__(self, count: int) -> None:
         self._free = count
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._line: deque[asyncio.Future[None]] = deque()
 
     async def take(self, timeout_s: float) -> bool:
         """See `Places.take`."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise InvalidRequest("the client belongs to another event loop: make one in each")
         if self._free > 0 and not self._line:
             self._free -= 1
             return True
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[None] = loop.create_future()
         self._line.append(place)
         try:
             async with asyncio.timeout(max(timeout_s, 0.0)):

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from workq_client.addresses import Address
 from workq_client.core import Late, Places, Wire
-from workq_client.limits import READ_BYTES
+from workq_client.limits import ONE_WAIT_S_MAX, READ_BYTES
 
 T = TypeVar("T")
 
@@ -66,14 +67,13 @@ class BlockingWire:
         if data:
             self._unsent = memoryview(bytes(self._unsent) + data if self._unsent else data)
             self._send()
-        until = 0.0
+        until = time.monotonic() + timeout_s
         while True:
             if self._wait(timeout_s):
                 try:
                     return self._sock.recv(READ_BYTES)
                 except BlockingIOError:
                     pass
-            until = until or time.monotonic() + timeout_s
             timeout_s = until - time.monotonic()
             if timeout_s <= 0:
                 raise Late
@@ -93,7 +93,7 @@ class BlockingWire:
             raise ConnectionError("the connection was closed")
         if self._unsent:
             self._poll.modify(self._sock, select.POLLIN | select.POLLOUT)
-        events = self._poll.poll(max(timeout_s, 0.0) * 1000)
+        events = self._poll.poll(min(max(timeout_s, 0.0), ONE_WAIT_S_MAX) * 1000)
         if self._unsent:
             self._poll.modify(self._sock, select.POLLIN)
         return any(event & ~select.POLLOUT for _, event in events)
@@ -108,7 +108,7 @@ class BlockingWire:
         if os.getpid() == self._pid:  # after a fork the connection goes on, for the parent
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
-        if not self._busy:
+        if not self._busy or os.getpid() != self._pid:  # in a child nobody else has it
             self._sock.close()
 
 
@@ -120,15 +120,22 @@ class BlockingPlaces:
     """
 
     def __init__(self, count: int) -> None:
-        self._places = threading.Semaphore(count)
+        # Not a `threading.Semaphore`: interrupted by Ctrl-C, it may stay locked for ever.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._places.put(None)
 
     async def take(self, timeout_s: float) -> bool:
         """See `Places.take`."""
-        return self._places.acquire(timeout=max(timeout_s, 0.0))
+        try:
+            self._places.get(timeout=min(max(timeout_s, 0.0), threading.TIMEOUT_MAX))
+        except Empty:
+            return False
+        return True
 
     def give_back(self) -> None:
         """See `Places.give_back`."""
-        self._places.release()
+        self._places.put(None)
 
 
 class BlockingNetwork:
@@ -152,9 +159,7 @@ class BlockingNetwork:
 
 def _connected(address: Address, timeout_s: float) -> socket.socket:
     if address.path is None:
-        sock = socket.create_connection((address.host, address.port), timeout_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _unless_own(sock)
+        return _unless_own(_connected_by_name(address, timeout_s))
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(timeout_s)
@@ -165,10 +170,33 @@ def _connected(address: Address, timeout_s: float) -> socket.socket:
     return sock
 
 
+def _connected_by_name(address: Address, timeout_s: float) -> socket.socket:
+    """Connected with one of the addresses that a name has; all of them together have the time."""
+    until = time.monotonic() + timeout_s
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for at, (family, kind, protocol, _, place) in enumerate(found):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max((until - time.monotonic()) / (len(found) - at), 0.001))
+            sock.connect(place)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError) or at + 1 == len(found):
+                raise
+    raise OSError("the name has no address")
+
+
 def _unless_own(sock: socket.socket) -> socket.socket:
     """The socket, unless it is connected with itself, as may be where nobody listens on a port that
     the system gives to clients."""
-    if sock.getsockname() == sock.getpeername():
+    try:
+        own = sock.getsockname() == sock.getpeername()
+    except OSError:  # it broke at once
+        sock.close()
+        raise
+    if own:
         sock.close()
         raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there")
     return sock

@@ -6,8 +6,10 @@ What they do is in `workq_client.requests`, one function for each command; how t
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
+import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from functools import wraps
@@ -23,6 +25,8 @@ from workq_client.errors import InvalidRequest, ManyFailed, WorkqError
 from workq_client.limits import (
     CONNECT_TIMEOUT_S,
     CONNECTIONS_MAX,
+    GATHERING_S_MAX,
+    MANY_COUNTED,
     MANY_ERRORS_MAX,
     TIMEOUT_S,
     WAITS_MAX,
@@ -35,6 +39,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _signed(make: Callable[..., Any], method: Callable[..., Any], kind: str) -> None:
+    """Let a method tell what it takes and returns, to `help` and to who looks closer."""
+    method.__module__, method.__qualname__ = __name__, f"{kind}.{make.__name__}"
+    told = inspect.signature(make)
+    returns = str(told.return_annotation).removeprefix("Request[").removesuffix("]")
+    method.__signature__ = told.replace(  # type: ignore[attr-defined]
+        parameters=[
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
+            *told.parameters.values(),
+        ],
+        return_annotation=returns if kind != "Pipeline" else f"Pending[{returns}]",
+    )
+
+
 def _blocking(make: Callable[P, Request[T]]) -> Callable[Concatenate[Client, P], T]:
     """The method of `Client` for a command."""
 
@@ -42,6 +60,7 @@ def _blocking(make: Callable[P, Request[T]]) -> Callable[Concatenate[Client, P],
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.call(make(*args, **kwargs))
 
+    _signed(make, method, "Client")
     return method
 
 
@@ -54,6 +73,7 @@ def _awaited(
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.call(make(*args, **kwargs))
 
+    _signed(make, method, "AsyncClient")
     return method
 
 
@@ -64,6 +84,7 @@ def _pending(make: Callable[P, Request[T]]) -> Callable[Concatenate[_Requests, P
     def method(self: _Requests, /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
         return self.call(make(*args, **kwargs))
 
+    _signed(make, method, "Pipeline")
     return method
 
 
@@ -118,9 +139,16 @@ class _Requests:
 
     async def _send(self) -> None:
         slots, self._slots = self._slots, []
-        rest = await self._core.converse(
-            Listed(slots), waits=any(slot.request.waits for slot in slots)
-        )
+        try:
+            rest = await self._core.converse(
+                Listed(slots), waits=any(slot.request.waits for slot in slots)
+            )
+        except BaseException as error:
+            stopped = InvalidRequest("the pipeline was interrupted")
+            for slot in slots:
+                if not slot.done:
+                    slot.give_up(stopped, error, self._core.address)
+            raise
         for slot in slots:
             if not slot.done and rest is not None:
                 slot.fail(rest)
@@ -223,11 +251,19 @@ class _Many:
         self._slots: list[tuple[NewJob, Slot[str]]] = []
         self._added = self._failed = 0
         self._errors: list[tuple[Any, WorkqError]] = []
+        self._broken: Exception | None = None
+        self.slow = False
 
     async def next(self) -> Slot[Any] | None:
         """See `Source.next`. After the first failure no more is taken."""
-        while not self._failed:
-            job = await self._job()
+        while not (self._failed or self._broken):
+            since = time.monotonic()
+            try:
+                job = await self._job()
+            except Exception as error:  # those that are on their way come to their end
+                self._broken = error
+                return None
+            self.slow = time.monotonic() - since > GATHERING_S_MAX
             if job is None:
                 return None
             try:
@@ -236,7 +272,7 @@ class _Many:
                 self._note(job, error)
                 return None
             self._slots.append((job, slot))
-            if len(self._slots) > 2000:
+            if len(self._slots) > MANY_COUNTED:
                 self._count()
             return slot
         return None
@@ -269,7 +305,9 @@ class _Many:
         await self._core.converse(self, waits=False)
         self._count()
         if self._failed:
-            raise ManyFailed(self._added, self._failed, self._errors)
+            raise ManyFailed(self._added, self._failed, self._errors) from self._broken
+        if self._broken is not None:
+            raise self._broken
         return self._added
 
 
@@ -390,6 +428,7 @@ class Client(_Base):
         Raises:
             ManyFailed: some were not added; it tells which, and why. After the first of them
                 no more were taken.
+            Whatever `jobs` does, once those that it gave before are added.
         """
         return run(_Many(self._core, jobs).add())
 
@@ -488,6 +527,7 @@ class AsyncClient(_Base):
         Raises:
             ManyFailed: some were not added; it tells which, and why. After the first of them
                 no more were taken.
+            Whatever `jobs` does, once those that it gave before are added.
         """
         return await _Many(self._core, jobs).add()
 

@@ -41,6 +41,7 @@ from workq_client.errors import (
     WorkqError,
 )
 from workq_client.limits import (
+    GATHERING_S_MAX,
     GRACE_S,
     PAUSE_FIRST_S,
     PAUSE_MAX_S,
@@ -54,9 +55,6 @@ T = TypeVar("T")
 
 #: The largest block that a server takes which was not asked yet.
 _BLOCK_BYTES = 1024 * 1024
-
-#: How long a source may be asked for more requests while others wait to be sent, in seconds.
-_GATHERING_S = 0.01
 
 #: What the server says of a connection, not of the request that seems to get it for an answer.
 _OF_CONNECTIONS = ("Idle timeout", "Request timeout", "Log failed")
@@ -244,10 +242,8 @@ class Slot(Generic[T]):
             address: of the server.
         """
         request = self.request
-        if isinstance(cause, Refused) and not self.sent:
-            self.fail(cause)
-        elif not (self.sent or self.lost):
-            self.fail(error)
+        if not (self.sent or self.lost):
+            self.fail(cause if isinstance(cause, Refused) else error)
         elif not request.again.keeps:
             self.fail(OutcomeUnknown(request.command, request.job_id, cause))
         elif isinstance(cause, Late):
@@ -267,7 +263,13 @@ class Slot(Generic[T]):
 
 
 class Source(Protocol):
-    """Where requests come from."""
+    """Where requests come from.
+
+    Attributes:
+        slow: whether the last one took long to come: what there is need not wait for the next.
+    """
+
+    slow: bool
 
     async def next(self) -> Slot[Any] | None:
         """The next; None if there is none, and then there never is again."""
@@ -280,6 +282,8 @@ class Listed:
     Args:
         slots: these.
     """
+
+    slow = False
 
     def __init__(self, slots: list[Slot[Any]]) -> None:
         self._slots = iter(slots)
@@ -535,6 +539,8 @@ class Core:
             now = time.monotonic()
             if not dry and asked <= WINDOW_REQUESTS_MAX // 2:
                 dry = await self._gather(queue, source, now)
+                now, since = time.monotonic(), now
+                queue[0].until += now - since  # that was the time of the source
             fresh = list(islice(queue, asked, None))
             data = b"".join([slot.data for slot in fresh])
             for slot in fresh:
@@ -559,13 +565,13 @@ class Core:
     async def _gather(self, queue: deque[Slot[Any]], source: Source, since: float) -> bool:
         """Take in more slots, as many as may be on their way; return whether there are no more."""
         size = sum([len(slot.data) for slot in queue])
-        while len(queue) < WINDOW_REQUESTS_MAX and size < WINDOW_BYTES_MAX:
+        while not source.slow and len(queue) < WINDOW_REQUESTS_MAX and size < WINDOW_BYTES_MAX:
             slot = await source.next()
             if slot is None:
                 return True
             queue.append(slot)
             size += len(slot.data)
-            if time.monotonic() - since > _GATHERING_S:
+            if time.monotonic() - since > GATHERING_S_MAX:
                 break
         return False
 
@@ -585,7 +591,8 @@ class Core:
             if isinstance(answer, Refused):
                 self._look(link, slot, answer)
             queue.popleft().settle(answer, self.codec)
-            link.spent = link.spent or isinstance(slot.error, BrokenReply)
+            if isinstance(slot.error, BrokenReply):
+                raise Lost(slot.error)  # what comes behind it may be out of step
             count += 1
             if queue:
                 queue[0].begin(time.monotonic(), self.timeout_s)
@@ -639,10 +646,10 @@ class Core:
 
     async def _open(self, timeout_s: float) -> Link:
         """Make a connection, and have it say hello."""
+        until = time.monotonic() + timeout_s
         link = Link(await self.network.connect(self.address, timeout_s), self._links)
         try:
             data = self._hello.encode(None, None)
-            until = time.monotonic() + timeout_s
             while True:
                 received = await link.wire.exchange(data, until - time.monotonic())
                 if not received:
@@ -656,6 +663,8 @@ class Core:
                     raise answer
                 if answer is not None:
                     self.server = requests.understand(self._hello, answer, self.codec)
+                    if self.closed:  # meanwhile, and `close` may not have seen it
+                        raise ClientClosed("the client is closed")
                     return link
         except BaseException as error:
             link.close()

@@ -28,6 +28,7 @@ Where Python has a word for it, the error is that too: `Unreachable` is a `Conne
 from __future__ import annotations
 
 import os
+from socket import gaierror
 from typing import Any
 
 
@@ -118,7 +119,7 @@ class Unreachable(WorkqError, ConnectionError):
 
 def _reason(cause: BaseException | None) -> str:
     """Why there is no connection; of an error of the system its own words, however it came."""
-    if isinstance(cause, OSError) and cause.errno:
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, gaierror):
         return os.strerror(cause.errno).lower()
     return str(cause or "") or "no time was left"
 

@@ -18,6 +18,12 @@ GRACE_S: Final = 1.0
 #: a cut this is how long it takes at the most to notice that the way is free again.
 CONNECT_TIMEOUT_S: Final = 1.0
 
+#: The longest duration that makes sense, in milliseconds: the server knows no later time.
+DURATION_MS_MAX: Final = 2**53
+
+#: How long a thread waits in one go: the system counts such a wait in milliseconds, in 31 bits.
+ONE_WAIT_S_MAX: Final = 86400.0
+
 #: The pause after a failed attempt: the first, and the longest, which is reached by doubling. Each
 #: is shortened by chance, up to half, so that many clients do not come back at the same moment.
 PAUSE_FIRST_S: Final = 0.05
@@ -33,6 +39,12 @@ WAITS_MAX: Final = 100
 #: than 2 MiB behind a request that waits, and one more request may be 1 MiB.
 WINDOW_REQUESTS_MAX: Final = 500
 WINDOW_BYTES_MAX: Final = 512 * 1024
+
+#: How long a source may be asked for more requests while others wait to be sent.
+GATHERING_S_MAX: Final = 0.01
+
+#: Jobs of an `add_many` after which it counts those that have come to their end.
+MANY_COUNTED: Final = 2000
 
 #: The longest line of a reply. The server's own lines have at most some hundred bytes.
 REPLY_LINE_BYTES_MAX: Final = 64 * 1024

@@ -6,13 +6,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
 from workq_client.codec import BYTES, NOTHING, Codec
 from workq_client.errors import DecodeError, JobFailed
-from workq_client.values import Duration
+from workq_client.values import TTL, TTR, Duration
 
 
 def _decoded(codec: Codec, data: bytes, what: str) -> Any:
@@ -254,8 +254,8 @@ class NewJob:
     payload: Any = NOTHING
     at: datetime | None = None
     id: str | uuid.UUID | None = None
-    ttr: Duration = 60
-    ttl: Duration = timedelta(days=1)
+    ttr: Duration = TTR
+    ttl: Duration = TTL
     delay: Duration = 0
     priority: int = 0
     max_attempts: int = 0

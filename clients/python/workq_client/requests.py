@@ -17,7 +17,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from workq_client.answers import Answer, Entry, Shape
@@ -45,6 +45,8 @@ from workq_client.models import (
     Stats,
 )
 from workq_client.values import (
+    TTL,
+    TTR,
     Duration,
     integer,
     milliseconds,
@@ -55,12 +57,6 @@ from workq_client.values import (
 )
 
 T = TypeVar("T")
-
-#: How long a lease lasts where nothing else is said.
-TTR: Final = 60.0
-
-#: How long a job exists where nothing else is said, its result included.
-TTL: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +163,10 @@ def _flags(**values: int | str | None) -> dict[str, str]:
     return {name.replace("_", "-"): str(value) for name, value in values.items() if value}
 
 
+#: The options of most jobs, none of which is sent.
+_PLAIN: Final[tuple[object, ...]] = (0, 0, 0, 0, 1, 0)
+
+
 def _options(
     priority: int,
     max_attempts: int,
@@ -175,6 +175,8 @@ def _options(
     backoff: int,
     retry_max: Duration,
 ) -> dict[str, str]:
+    if (priority, max_attempts, max_fails, retry_delay, backoff, retry_max) == _PLAIN:
+        return {}
     return _flags(
         priority=integer("priority", priority),
         max_attempts=integer("max_attempts", max_attempts),
@@ -231,7 +233,8 @@ def add(
     """
     identity = new_id() if id is None else job_id(id)
     flags = _options(priority, max_attempts, max_fails, retry_delay, backoff, retry_max)
-    flags |= _flags(delay=milliseconds("delay", delay))
+    if delay_ms := milliseconds("delay", delay):
+        flags["delay"] = str(delay_ms)
     return Request(
         ("add", identity, *_place(queue, ttr, ttl)),
         flags,
@@ -362,7 +365,7 @@ def run(
         payload,
         has_block=True,
         shape=Shape.BLOCKS,
-        read=_one_result,
+        read=lambda answer, codec: _result(_only(answer, identity), codec),
         wait_ms=milliseconds("wait", wait),
         work_ms=ttr_ms,
         job_id=identity,
@@ -561,7 +564,7 @@ def result(id: str | uuid.UUID, *, wait: Duration = 0) -> Request[Result]:
     return Request(
         ("result", identity),
         shape=Shape.BLOCKS,
-        read=_one_result,
+        read=lambda answer, codec: _result(_only(answer, identity), codec),
         wait_ms=milliseconds("wait", wait),
         again=ASK_ANEW,
         job_id=identity,
@@ -630,7 +633,7 @@ def inspect_job(id: str | uuid.UUID) -> Request[JobInfo]:
     return Request(
         ("inspect", "job", identity),
         shape=Shape.KEYS,
-        read=lambda answer, codec: _job_info(_only(answer), codec),
+        read=lambda answer, codec: _job_info(_only(answer, identity), codec),
         again=ASK_ANEW,
         job_id=identity,
         parts=2,
@@ -817,10 +820,14 @@ def quit() -> Request[None]:
     return Request(("quit",), again=ASK_ANEW)
 
 
-def _only(answer: Answer) -> Entry:
+def _only(answer: Answer, identity: str | None = None) -> Entry:
+    """The one entry of an answer, which is about a certain job, if it is about one."""
     if len(answer.entries) != 1:
         raise BrokenReply(f"{len(answer.entries)} entries instead of one", b"")
-    return answer.entries[0]
+    (entry,) = answer.entries
+    if identity is not None and entry.words[0] != identity:
+        raise BrokenReply(f"an answer about another job than {identity}", entry.words[0].encode())
+    return entry
 
 
 def _one_job(answer: Answer, codec: Codec) -> Job:
@@ -843,10 +850,6 @@ def _job(entry: Entry, codec: Codec) -> Job:
         None if attempt is None else int(attempt),
         codec,
     )
-
-
-def _one_result(answer: Answer, codec: Codec) -> Result:
-    return _result(_only(answer), codec)
 
 
 def _results(answer: Answer, codec: Codec) -> list[Result]:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from workq_client.errors import InvalidRequest
+from workq_client.limits import DURATION_MS_MAX
 
 #: A number of seconds, or a `timedelta`.
 Duration: TypeAlias = float | timedelta
+
+#: How long a lease lasts where nothing else is said.
+TTR: Final = 60
+
+#: How long a job exists where nothing else is said, its result included.
+TTL: Final = timedelta(days=1)
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
@@ -23,15 +30,17 @@ def milliseconds(what: str, value: Duration) -> int:
         value: seconds, or a `timedelta`.
 
     Raises:
-        InvalidRequest: it is no duration, or negative.
+        InvalidRequest: it is no duration, or negative, or longer than any time the server knows.
     """
-    if type(value) is int and value >= 0:  # the usual one
+    if type(value) is int and 0 <= value <= DURATION_MS_MAX // 1000:  # the usual one
         return value * 1000
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidRequest(f"{what} is {value!r}; it has to be seconds or a timedelta")
-    if not (math.isfinite(seconds) and seconds >= 0):
+    if not 0 <= seconds < math.inf:
         raise InvalidRequest(f"{what} is {value!r}; it has to be 0 s or more")
+    if seconds > DURATION_MS_MAX // 1000:
+        raise InvalidRequest(f"{what} is longer than any time that the server knows")
     return math.ceil(round(seconds * 1000, 6))
 
 

@@ -13,7 +13,7 @@ port, and without a log: its jobs are gone with it. It changes nothing in that p
 no log line, no setting of the interpreter), takes a millisecond to start, and several may run at
 once. pytest users have it as the fixture `workq_server`.
 
-It needs the server's package: `pip install workq-client[testing]`.
+It needs the server's package: `pip install .` in a clone of workq brings both.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Server:
                 raise
             raise ModuleNotFoundError(
                 "workq_client.testing runs the real server, which is not installed, or too old: "
-                "pip install --upgrade workq-client[testing]",
+                "pip install --upgrade . in a clone of workq brings both",
                 name=error.name,
             ) from error
         bounds = Bounds(
