@@ -66,7 +66,7 @@ IMPURE_METHODS = {"now", "today", "utcnow", "uuid1", "uuid4", "getrandom", "uran
 #: What parts of the client may import besides Python's own: at their start, and inside functions.
 CLIENT_EDGES: dict[str, tuple[set[str], set[str]]] = {
     "workq_client.testing": (set(), {"workq"}),
-    "workq_client.testing.plugin": ({"pytest"}, set()),
+    "workq_client_pytest": ({"pytest"}, set()),
 }
 
 
@@ -81,7 +81,9 @@ def modules(root: Path, package: str) -> dict[str, ast.Module]:
 
 
 MODULES = modules(ROOT, "workq")
-CLIENT_MODULES = modules(CLIENT, "workq_client")
+CLIENT_MODULES = modules(CLIENT, "workq_client") | {
+    "workq_client_pytest": ast.parse((CLIENT / "workq_client_pytest.py").read_text("utf-8"))
+}
 
 
 def room(name: str) -> str:
@@ -271,10 +273,10 @@ def test_an_impurity_is_seen(source, expected):
         ("workq_client.testing", "class C:\n  import workq", ["workq"]),
         ("workq_client.testing", "if True:\n  import workq", ["workq"]),
         ("workq_client.testing", "def f():\n  import msgpack", ["msgpack"]),
-        ("workq_client.testing.plugin", "def f():\n  import workq", ["workq"]),
+        ("workq_client_pytest", "def f():\n  import workq", ["workq"]),
         ("workq_client.testing", "class C:\n  def f():\n    import workq", []),
         ("workq_client.testing", "if TYPE_CHECKING:\n  import workq", []),
-        ("workq_client.testing.plugin", "import pytest", []),
+        ("workq_client_pytest", "import pytest", []),
         ("workq_client", "import asyncio\nfrom workq_client import errors", []),
     ],
 )

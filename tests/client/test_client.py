@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -653,3 +654,30 @@ def test_what_a_client_calls_itself_can_be_said():
     name = _default_name()
     assert name.endswith(f".{os.getpid()}")
     assert requests.hello(name).flags == {"name": name}
+
+
+def test_each_address_of_a_name_is_tried_in_time(connected, serving, monkeypatch):
+    """Though the first of them is one from which nothing ever comes back."""
+    port = int(serving[0].rsplit(":", 1)[1])
+    looked_up = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+    dead = socket.getaddrinfo("192.0.2.1", port, type=socket.SOCK_STREAM)  # for documentation
+
+    def both(host, *args, **kwargs):
+        return [*dead, *looked_up] if host == "two.example" else really(host, *args, **kwargs)
+
+    really = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    client = connected(f"workq://two.example:{port}", connect_timeout=0.4)
+    client.ping()
+
+
+def test_errors_that_several_share_show_each_its_own_way(connected):
+    """A traceback does not grow with each look."""
+    client = connected(f"workq://127.0.0.1:{free_port()}", timeout=0.1)
+    first, *_ = client.pipe(lambda p: [p.ping() for _ in range(3)])
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(Unreachable) as caught:
+            first.result()
+        lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert len(lengths) == 1

@@ -53,9 +53,10 @@ def test_the_wheel_has_the_package_and_needs_nothing(wheel):
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         told = files.read(metadata).decode()
     there = {str(path.relative_to(PACKAGE)) for path in FOLDER.rglob("*.py")}
-    assert {name for name in names if name.startswith("workq_client/")} == {
+    assert {name for name in names if ".dist-info/" not in name} == {
         *there,
         "workq_client/py.typed",
+        "workq_client_pytest.py",
     }
     assert any(name.endswith("licenses/LICENSE") for name in names)
     needed = re.findall(r"^Requires-Dist: (.*)$", told, re.MULTILINE)

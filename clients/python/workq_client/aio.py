@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections import deque
 from contextlib import suppress
@@ -153,16 +154,9 @@ class AsyncNetwork:
                 if address.path is not None:
                     _, wire = await loop.create_unix_connection(AsyncWire, address.path)
                     return wire
-                transport, wire = await loop.create_connection(
-                    AsyncWire, address.host, address.port
-                )
+                return await _connected_by_name(address, loop.time() + timeout_s)
         except TimeoutError:
             raise Late from None
-        sock: socket.socket | None = transport.get_extra_info("socket")
-        if sock is not None and sock.getsockname() == sock.getpeername():
-            wire.close()
-            raise ConnectionRefusedError("nobody listens there")
-        return wire
 
     async def pause(self, seconds: float) -> None:
         """See `Network.pause`."""
@@ -171,3 +165,25 @@ class AsyncNetwork:
     def places(self, count: int) -> Places:
         """See `Network.places`."""
         return AsyncPlaces(count)
+
+
+async def _connected_by_name(address: Address, until: float) -> AsyncWire:
+    """Connected with one of the addresses that a name has; all of them together have the time."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for at, (family, _, protocol, _, place) in enumerate(found):
+        try:
+            async with asyncio.timeout((until - loop.time()) / (len(found) - at)):
+                transport, wire = await loop.create_connection(
+                    AsyncWire, str(place[0]), int(place[1]), family=family, proto=protocol
+                )
+        except (OSError, TimeoutError):
+            if at + 1 == len(found):
+                raise
+            continue
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None and sock.getsockname() == sock.getpeername():
+            wire.close()
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there")
+        return wire
+    raise OSError("the name has no address")

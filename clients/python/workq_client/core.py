@@ -257,8 +257,8 @@ class Slot(Generic[T]):
         Raises:
             WorkqError: it has none.
         """
-        if self.error is not None:
-            raise self.error
+        if self.error is not None:  # which several may share, and each shows its own way
+            raise self.error.with_traceback(None)
         return cast(T, self.value)
 
 
