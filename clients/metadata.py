@@ -2,10 +2,11 @@
 
 The command line of the server speaks through `workq_client`, which is a package of its own: so its
 files have one owner, whether both are installed, or one of them, from wherever. In a clone the
-client is the one beside it; a package made for others (from a source distribution, which does not
-have the client in it) asks for the client by name.
+client is the one beside it. A package made for others asks for the client by name: with
+`WORKQ_RELEASE=1` in the environment, or where no client is beside it.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class ClientDependency(MetadataHookInterface):
         beside = Path(self.root, "clients", "python")
         client = (
             f"workq-client @ {beside.as_uri()}"
-            if (beside / "pyproject.toml").exists()
+            if (beside / "pyproject.toml").exists() and not os.environ.get("WORKQ_RELEASE")
             else f"workq-client=={metadata['version']}"
         )
         metadata["dependencies"] = [*self.config["dependencies"], client]

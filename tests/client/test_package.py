@@ -87,9 +87,10 @@ def test_server_and_client_have_one_version():
     assert project["version"] == workq_client.__version__
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_the_client_comes_from_beside_the_server_or_by_name(beside, tmp_path):
+@pytest.mark.parametrize("beside, release", [(True, ""), (True, "1"), (False, "")])
+def test_the_client_comes_from_beside_the_server_or_by_name(beside, release, tmp_path, monkeypatch):
     """From a clone it is the clone's own; a package made for others asks for it by name."""
+    monkeypatch.setenv("WORKQ_RELEASE", release)
     spec = importlib.util.spec_from_file_location("hook", ROOT / "clients" / "metadata.py")
     assert spec is not None
     assert spec.loader is not None
@@ -100,7 +101,7 @@ def test_the_client_comes_from_beside_the_server_or_by_name(beside, tmp_path):
         (tmp_path / "clients" / "python" / "pyproject.toml").touch()
     metadata: dict[str, Any] = {"version": "1.2.3"}
     hook.ClientDependency(str(tmp_path), {"dependencies": ["uvloop"]}).update(metadata)
-    place = f" @ {(tmp_path / 'clients/python').as_uri()}" if beside else "==1.2.3"
+    place = f" @ {(tmp_path / 'clients/python').as_uri()}" if beside and not release else "==1.2.3"
     assert metadata["dependencies"] == ["uvloop", f"workq-client{place}"]
 
 
