@@ -1,5 +1,5 @@
 # Included by the Makefile above.
-.PHONY: bench bench-log bench-check bench-client
+.PHONY: bench bench-log bench-check bench-client bench-workers
 
 bench: $(VENV)/.installed ## Measure against beanstalkd and Redis; more settings with ARGS="…"
 	$(MAKE) -C bench
@@ -14,6 +14,9 @@ bench-check: $(VENV)/.installed ## Test the load generator itself
 
 bench-client: $(VENV)/.bench ## Measure the Python client beside redis-py; more settings with ARGS="…"
 	$(BIN)/python bench/client.py $(ARGS)
+
+bench-workers: $(VENV)/.bench ## Measure workers beside RQ, Celery, Dramatiq and Huey; settings with ARGS="…"
+	$(BIN)/python bench/clients/run.py $(ARGS)
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) install --group bench
