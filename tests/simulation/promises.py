@@ -287,6 +287,8 @@ class Promises:
         highest = self._token
         for job in handed:
             found = engine.jobs.get(job.id)
+            if model.jobs.get(job.id) is not job:  # it is gone, and another has its id
+                continue
             if job.state == LEASED and found is not None and found.lease is not None:
                 told, job.token = job.token, found.lease.token
                 demand(told in (None, job.token), "records", "a client was told another token")
