@@ -326,7 +326,7 @@ BENCH_CALLS_MAX = 1_000_000
 #: own process, and whoever wants more can start another.
 EXEC_JOBS_MAX = 256
 
-#: The end of what a command of `exec` says on standard error, which becomes the text of its failure.
+#: The end of what a command of `exec` says on standard error: the text of its failure.
 EXEC_ERROR_BYTES_MAX = 4096
 
 #: How long a command that is to end has between SIGTERM and SIGKILL.
@@ -336,8 +336,8 @@ EXEC_KILL_MS = 5000
 #: have the pipe, and is killed between the two.
 EXEC_LINGER_MS = 500
 
-#: The pause of a place of `exec` after a job was given back to be tried again: that job comes next, and
-#: what was in its way needs time to go.
+#: The pause of a place of `exec` after a job was given back to be tried again: that job comes
+#: next, and what was in its way needs time to go.
 EXEC_PAUSE_MS = 1000
 
 # --- what an operator can turn --------------------------------------------------------------

@@ -1,7 +1,7 @@
 """`workq bench`: how fast a server answers this client.
 
-It measures the way from a Python program and back, which takes longer than the server does: what the
-server can do at most is measured in bench/, with a load generator in C.
+It measures the way from a Python program and back, which takes longer than the server does: what
+the server can do at most is measured in bench/, with a load generator in C.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def set_up(parser: ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="WHAT",
-        help="of add (one by one), many (in a pipeline), cycle (lease and complete); all without it",
+        help="of add (one by one), many (in a pipeline), cycle (lease, complete); without it all",
     )
     parser.add_argument(
         "--count", type=int, default=5000, metavar="N", help="jobs for each of them (5000)"

@@ -41,7 +41,7 @@ def add_queue(parser: ArgumentParser, *, many: bool = False) -> None:
         parser: of a subcommand.
         many: whether it takes several.
     """
-    number = {"nargs": "+"} if many else {}
+    number: Any = {"nargs": "+"} if many else {}
     action: Any = parser.add_argument(
         "queues" if many else "queue",
         metavar="QUEUE",

@@ -133,6 +133,10 @@ class Work:
             for command in list(self._running):
                 command.kill(STOPPED)
 
+    def _stopping(self) -> bool:
+        """Whether no more jobs are to be taken."""
+        return self._stops > 0
+
     def run(self) -> int:
         """Work; return the exit status."""
         try:
@@ -145,7 +149,7 @@ class Work:
     def _take(self) -> None:
         """Take jobs and begin with them, until there is a reason to end."""
         idle_since = time.monotonic()
-        while not self._stops:
+        while not self._stopping():
             if not self._slots.acquire(timeout=_LOOK_S):
                 idle_since = time.monotonic()
                 continue
@@ -154,7 +158,7 @@ class Work:
                 self._slots.release()
                 if self._over(idle_since):
                     return
-            elif self._stops:
+            elif self._stopping():
                 self._tell(job, "released", partial(self._client.release, job))
             else:
                 self._begin(job)
@@ -212,14 +216,15 @@ class Work:
         try:
             with Renewal(self._client.url, job, partial(command.kill, LOST)):
                 ended = command.run()
-            self._report(job, ended)
-            if ended.status == TRY_AGAIN and not self._stops:
-                time.sleep(EXEC_PAUSE_MS / 1000)
-        except OSError as error:  # the command cannot be started: no fault of the job's
+        except OSError as error:  # it cannot be started, which is no fault of the job's
             self._say(f"{self._words[0]}: {error.strerror or error}; the job is given back")
             self._stops = max(self._stops, 1)
-            self._end(statuses.UNUSABLE)
+            self._status = statuses.UNUSABLE
             self._tell(job, "released", partial(self._client.release, job))
+        else:
+            self._report(job, ended)
+            if ended.status == TRY_AGAIN and not self._stopping():
+                time.sleep(EXEC_PAUSE_MS / 1000)
         finally:
             with self._lock:
                 self._running.pop(command, None)
@@ -252,11 +257,15 @@ class Work:
             self._end(explained.status)
             return
         if self._options.json:
-            print_json({"id": job.id, "queue": job.queue, "attempt": job.attempt, "done": done})
+            told = {"id": job.id, "queue": job.queue, "attempt": job.attempt, "done": done}
+            try:
+                print_json(told)
+            except BrokenPipeError:  # who wanted to know is gone
+                self._stops = max(self._stops, 1)
 
     def _end(self, status: int) -> None:
-        """How it ends if this was the only job, or nothing can go on."""
-        if self._options.once or status == statuses.UNUSABLE:
+        """How it ends, if this was the only job."""
+        if self._options.once:
             self._status = max(self._status, status)
 
     @staticmethod

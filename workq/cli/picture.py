@@ -92,9 +92,11 @@ def _head(picture: Picture) -> list[str]:
     per_second = [f"{name} {'-' if rates is None else f'{rates[name]:,g}'}" for name in RATES]
     lines = [
         f"workq {stats.version} at {picture.url}, up {up}",
-        f"memory {stats['memory-bytes'] / _MIB:,.1f} MiB   "
-        f"connections {stats['connections']:,}   waiting {stats['waiting']:,}   "
-        f"payloads {stats['held-bytes'] / _MIB:,.1f} MiB",
+        (
+            f"memory {stats['memory-bytes'] / _MIB:,.1f} MiB   "
+            f"connections {stats['connections']:,}   waiting {stats['waiting']:,}   "
+            f"payloads {stats['held-bytes'] / _MIB:,.1f} MiB"
+        ),
         "jobs        " + "   ".join(f"{name} {stats[f'jobs-{name}']:,}" for name in STATES),
         "per second  " + "   ".join(per_second),
     ]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Renewal:
     """Touches a job while a `with` lasts, three times in each TTR.
 
-    It has a connection of its own, made when it is first needed, and knows by itself when the lease has
-    run out, also if nobody answers.
+    It has a connection of its own, made when it is first needed, and knows by itself when the lease
+    has run out, also if nobody answers.
 
     Args:
         url: of the server.

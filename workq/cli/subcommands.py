@@ -66,7 +66,7 @@ def needed(subcommands: Sequence[Subcommand], words: Sequence[str]) -> Sequence[
         subcommands: all.
         words: of the command line, without the program's name.
     """
-    named = [one for one in subcommands if words and one.NAME == words[0]]
+    named = [one for one in subcommands if words and words[0] == one.NAME]
     return named or subcommands
 
 
