@@ -171,7 +171,7 @@ class Work:
         wait = _LEASE_S
         if self._options.wait is not None:
             left = idle_since + self._options.wait - time.monotonic()
-            wait = min(wait, max(left, 0))
+            wait = min(wait, max(left, _LOOK_S if self._running else 0))
         try:
             job = self._client.lease(self._options.queue, wait=wait)
         except Exception as error:

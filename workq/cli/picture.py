@@ -25,10 +25,12 @@ class Sample:
     Attributes:
         stats: its numbers.
         queues: its queues.
+        at_s: when it was, by a clock of ours.
     """
 
     stats: Stats
     queues: list[QueueInfo]
+    at_s: float
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Picture:
         if self.before is None:
             return None
         new, old = self.now.stats, self.before.stats
-        seconds = (new["uptime-ms"] - old["uptime-ms"]) / 1000
-        if seconds <= 0:
+        seconds = self.now.at_s - self.before.at_s
+        if seconds <= 0 or new["uptime-ms"] < old["uptime-ms"]:
             return None
         # A job that `run` hands in is one that was handed in.
         counts = {name: new[f"total-{name}"] - old[f"total-{name}"] for name in RATES}

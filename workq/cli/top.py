@@ -68,7 +68,7 @@ def look(client: Client) -> Sample:
     queues: list[QueueInfo] = []
     for piece in pieces:
         queues += piece.result()
-    return Sample(stats.result(), queues)
+    return Sample(stats.result(), queues, time.monotonic())
 
 
 def _next(client: Client, before: Sample) -> Picture:
