@@ -37,5 +37,5 @@ def test_what_cannot_be_measured_is_told(words, cli):
 def test_what_goes_wrong_while_it_measures_is_told(cli, client):
     """Also in a thread."""
     said = cli("bench", "add", "--size", 2_000_000, "--count", 1)
-    assert said.status == statuses.WRONG
-    assert "Invalid payload size" in said.err
+    assert said.status == statuses.BAD_USAGE
+    assert "the server takes 1048576" in said.err

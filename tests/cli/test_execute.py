@@ -166,7 +166,8 @@ def test_a_lease_that_cannot_be_renewed_ends_the_command_in_time(cli, client, se
 
     away = threading.Thread(target=go_away)
     away.start()
-    script = f"trap 'touch {tmp_path}/ended; exit' TERM; touch {tmp_path}/began; while :; do sleep 0.02; done"
+    trap = f"trap 'touch {tmp_path}/ended; exit' TERM"
+    script = f"{trap}; touch {tmp_path}/began; while :; do sleep 0.02; done"
     said = cli("exec", "nums", "--once", *shell(script))
     away.join()
     assert ended == [True]
@@ -184,7 +185,8 @@ def test_so_many_run_at_the_same_time_as_may(cli, client, tmp_path):
     """Each waits here until the other is there."""
     client.add("nums")
     client.add("nums")
-    script = f'touch {tmp_path}/$WORKQ_JOB_ID; until [ "$(ls {tmp_path} | wc -l)" = 2 ]; do sleep 0.01; done'
+    both = f'[ "$(ls {tmp_path} | wc -l)" = 2 ]'
+    script = f"touch {tmp_path}/$WORKQ_JOB_ID; until {both}; do sleep 0.01; done"
     assert cli("exec", "nums", "--jobs", 2, "--wait", 0, *shell(script)).status == statuses.OK
     assert client.stats()["jobs-completed"] == 2
 

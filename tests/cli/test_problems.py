@@ -29,7 +29,9 @@ def test_another_program_at_the_address_is_told(cli):
         def answer():
             connection, _ = other.accept()
             with connection:
+                connection.recv(1000)
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.recv(1000)
 
         thread = threading.Thread(target=answer)
         thread.start()
