@@ -79,7 +79,7 @@ def test_a_lease_is_prolonged_or_given_back(cli, client, server, leased):
     for word in ("complete", "fail", "release", "touch"):
         said = cli(word, ID, "--lease", leased)
         assert said.status == statuses.WRONG
-        assert said.err.startswith(f"workq: {word} {ID}: Lease lost\n  Another worker may have")
+        assert said.err.startswith(f"workq: {word} {ID}: Lease lost\n  The job has no lease")
 
 
 @pytest.mark.parametrize("word", ["complete", "fail", "release", "touch"])

@@ -16,7 +16,7 @@ def test_a_server_that_is_not_there_is_told_with_what_to_do(cli):
     assert (said.status, said.out) == (statuses.UNUSABLE, "")
     first, second = said.err.splitlines()
     assert first.startswith("workq: no connection to workq://127.0.0.1:1, tried")
-    assert second.strip().startswith("Is a server running there? Start one with workq-server")
+    assert second.strip().startswith("Is a workq server running there? Start one with workq-server")
     said = cli("ping", "--url", "http://127.0.0.1")
     assert said.status == statuses.BAD_USAGE
     assert "like workq://127.0.0.1:9922" in said.err
@@ -27,18 +27,22 @@ def test_another_program_at_the_address_is_told(cli):
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def answer():
-            connection, _ = other.accept()
-            with connection:
-                connection.recv(1000)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                connection.recv(1000)
+            while True:
+                connection, _ = other.accept()
+                with connection:
+                    if not connection.recv(1000):
+                        return
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         thread = threading.Thread(target=answer)
         thread.start()
-        said = cli("ping", "--url", f"workq://127.0.0.1:{other.getsockname()[1]}")
+        place = other.getsockname()
+        said = cli("ping", "--url", f"workq://127.0.0.1:{place[1]}", "--timeout", "100ms")
+        socket.create_connection(place).close()
         thread.join()
     assert said.status == statuses.UNUSABLE
-    assert "Is that a workq server?" in said.err
+    assert "400 Bad Request" in said.err
+    assert "Is a workq server running there?" in said.err
 
 
 @pytest.mark.parametrize(

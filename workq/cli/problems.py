@@ -85,12 +85,12 @@ def _kind(error: Exception, names: dict[str, type]) -> str | None:
 
 #: What can be done, by the name of the client's error.
 _ADVICE = {
-    "Unreachable": "\n  Is a server running there? Start one with workq-server, "
+    "Unreachable": "\n  Is a workq server running there? Start one with workq-server, "
     "or name another with --url or in WORKQ_URL.",
     "NoReply": "\n  It may be busy or stopped. A longer --timeout gives it more time.",
     "BrokenReply": "\n  Is that a workq server? Name another with --url or in WORKQ_URL.",
     "OutcomeUnknown": "\n  workq inspect job shows whether it was.",
-    "LeaseLost": "\n  Another worker may have the job by now; nothing has changed.",
+    "LeaseLost": "\n  The job has no lease, or another one by now; nothing has changed.",
     "UnknownCommand": "\n  The server is older than this program; workq ping shows its version.",
     "OutOfMemory": "\n  It is as full as it may be; workq stats shows of what.",
     "DiskFull": "\n  It takes no new jobs until the disk of its command log has room.",
