@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from workq_client import NewJob
 
 from tests.cli.making import ID, MISSING, OTHER
 from workq.cli import statuses
@@ -92,3 +93,13 @@ def test_a_ping_says_who_answers(cli, server):
     shown = cli("ping", "--json").json
     assert (shown["url"], shown["protocol"]) == (server.url, 2)
     assert shown["ms"] > 0
+
+
+def test_who_reads_may_stop_before_the_end(process, client):
+    """As `head` does; that is no error."""
+    client.add_many(NewJob(queue="mails", payload=b"x" * 50) for _ in range(1000))
+    listing = process("inspect", "jobs", "mails", "--limit", 1000)
+    assert listing.stdout.readline().startswith(b"id ")
+    listing.stdout.close()
+    assert listing.wait(10) == statuses.OK
+    assert listing.stderr.read() == b""

@@ -6,6 +6,7 @@ import threading
 import pytest
 from workq_client import errors
 
+from tests.cli.making import ID
 from workq.cli import statuses
 from workq.cli.problems import Problem, explain
 
@@ -20,6 +21,23 @@ def test_a_server_that_is_not_there_is_told_with_what_to_do(cli):
     said = cli("ping", "--url", "http://127.0.0.1")
     assert said.status == statuses.BAD_USAGE
     assert "like workq://127.0.0.1:9922" in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lease", "mails", "--wait", "1h"],
+        ["run", "mails", "--wait", "1h"],
+        ["result", ID, "--wait", "1h"],
+        ["wait", ID],
+        ["exec", "mails", "--", "true"],
+    ],
+)
+def test_what_waits_does_not_wait_for_a_server_that_is_not_there(words, cli):
+    """Longer than any other."""
+    options = ["--url", "workq://127.0.0.1:1", "--timeout", "50ms"]
+    said = cli(*words[:2], *options, *words[2:])
+    assert said.status == statuses.UNUSABLE
 
 
 def test_another_program_at_the_address_is_told(cli):

@@ -77,9 +77,9 @@ def test_every_exit_status_is_told_and_no_other():
 
 def blocks():
     """Each example: whether what it prints varies, and its commands with what they print."""
-    for varies, text in re.findall(
-        r"^```console( varies)?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
-    ):
+    found = re.findall(r"^```console( varies)?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(found) == PAGE.count("```console")
+    for varies, text in found:
         steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
         yield bool(varies), steps
 

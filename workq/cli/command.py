@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -166,5 +167,6 @@ class _Tail(_Reader):
     def take(self, data: bytes) -> None:
         """Keep it, and hand it on."""
         self.data = (self.data + data)[-EXEC_ERROR_BYTES_MAX:]
-        sys.stderr.buffer.write(data)
-        sys.stderr.buffer.flush()
+        with suppress(OSError):  # nobody reads ours: that is no reason to stop reading
+            sys.stderr.buffer.write(data)
+            sys.stderr.buffer.flush()

@@ -58,6 +58,19 @@ def connect(options: Namespace) -> Client:
     return Client(options.url, timeout=options.timeout)
 
 
+def reach(client: Client) -> None:
+    """Have an answer before something is waited for: a call that waits would wait as long for a
+    server that is not there.
+
+    Args:
+        client: of `connect`.
+
+    Raises:
+        WorkqError: there is none.
+    """
+    client.ping()
+
+
 def complete_queue(prefix: str, parsed_args: Namespace, **more: object) -> list[str]:
     """The queues of the server, for the completion of a shell; none if it does not answer at once.
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from workq.cli import statuses
 from workq.cli.command import Command, Ended
-from workq.cli.connection import add_options, add_queue, connect
+from workq.cli.connection import add_options, add_queue, connect, reach
 from workq.cli.problems import Problem, explain
 from workq.cli.renewal import Renewal
 from workq.cli.showing import print_json
@@ -51,7 +51,10 @@ _LOOK_S: Final = 0.1
 def set_up(parser: ArgumentParser) -> None:
     """Give the parser what it takes."""
     add_queue(parser)
-    parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="and its arguments")
+    parser.usage = "%(prog)s [options] QUEUE -- COMMAND [ARGUMENT …]"
+    parser.add_argument(
+        "command", nargs="+", metavar="COMMAND", help="and its arguments, behind --"
+    )
     parser.add_argument(
         "--jobs", type=_jobs, default=1, metavar="N", help="how many at the same time (1)"
     )
@@ -78,7 +81,7 @@ def run(options: Namespace) -> int:
     if shutil.which(program) is None:
         raise Problem(f"there is no program {program}", statuses.UNUSABLE)
     with connect(options) as client:
-        client.ping()  # a wrong address is told now; what breaks later is waited for
+        reach(client)  # a wrong address is told now; what breaks later is waited for
         work = Work(client, options)
         with Signals(work.stop):
             return work.run()

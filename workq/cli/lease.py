@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from workq.cli import statuses
-from workq.cli.connection import add_options, add_queue, connect
+from workq.cli.connection import add_options, add_queue, connect, reach
 from workq.cli.problems import Problem
 from workq.cli.showing import bytes_as_json, one_line, print_json
 from workq.cli.times import read_duration
@@ -35,6 +35,7 @@ def set_up(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Lease, and print id and payload of each, or all there is; `WRONG` if none came."""
     with connect(options) as client:
+        reach(client)
         jobs = client.lease_many(*options.queues, count=options.count, wait=options.wait)
     if not jobs:
         raise Problem(f"no job came from {', '.join(options.queues)} in time", statuses.WRONG)

@@ -6,7 +6,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from workq.cli.connection import add_options, connect
+from workq.cli.connection import add_options, connect, reach
 from workq.cli.each import add_ids, for_each
 from workq.cli.results import tell
 from workq.cli.times import read_duration
@@ -34,6 +34,7 @@ def run(options: Namespace) -> int:
     until = time.monotonic() + options.wait
     alone = len(options.ids) == 1
     with connect(options) as client:
+        reach(client)
 
         def one(identity: str) -> int:
             left = max(until - time.monotonic(), 0) if options.wait else 0

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from workq.cli import new_jobs
-from workq.cli.connection import add_options, add_queue, connect
+from workq.cli.connection import add_options, add_queue, connect, reach
 from workq.cli.payloads import add_payload, read_payload
 from workq.cli.results import tell
 from workq.cli.times import read_duration
@@ -36,4 +36,5 @@ def run(options: Namespace) -> int:
     payload = read_payload(options)
     said = new_jobs.arguments(options)
     with connect(options) as client:
+        reach(client)
         return tell(client.run(options.queue, payload, wait=options.wait, **said), options.json)

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
 from workq.cli import statuses
-from workq.cli.connection import add_options, connect
+from workq.cli.connection import add_options, connect, reach
 from workq.cli.each import add_ids, for_each
 from workq.cli.results import outcome
 from workq.cli.showing import print_json
@@ -37,6 +37,7 @@ def run(options: Namespace) -> int:
     """Wait, and tell the state of each; `WRONG` if one failed, is gone, or was not finished."""
     until = None if options.wait is None else time.monotonic() + options.wait
     with connect(options) as client:
+        reach(client)
 
         def one(identity: str) -> int:
             result = _finished(client, identity, until)

@@ -86,8 +86,10 @@ def make_parser(arguments: Sequence[str] | None) -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"workq {__version__}")
     add_subcommands(parser, needed(SUBCOMMANDS, words))
     if completing:
-        from argcomplete import autocomplete
-
+        try:
+            from argcomplete import autocomplete
+        except ModuleNotFoundError:
+            sys.exit(statuses.UNUSABLE)  # that of another installation has asked
         autocomplete(parser)
     return parser
 
