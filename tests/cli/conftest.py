@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -93,7 +92,7 @@ def _no_other_server(monkeypatch):
 
 
 @pytest.fixture
-def payload_file(tmp_path) -> Path:
+def payload_file(tmp_path):
     """A file that is no text."""
     path = tmp_path / "payload"
     path.write_bytes(b"\xff\x00\n")

@@ -50,10 +50,11 @@ class Seen(io.StringIO):
 
 def test_on_a_terminal_a_table_is_drawn_by_rich(monkeypatch):
     """Which takes no markup from a payload."""
-    monkeypatch.setattr(sys, "stdout", Seen())
+    seen = Seen()
+    monkeypatch.setattr(sys, "stdout", seen)
     showing.print_table(["name", "n"], [["[red]x", 1000]])
-    assert "[red]x" in sys.stdout.getvalue()
-    assert "1,000" in sys.stdout.getvalue()
+    assert "[red]x" in seen.getvalue()
+    assert "1,000" in seen.getvalue()
 
 
 @pytest.mark.parametrize("rich", [True, False])

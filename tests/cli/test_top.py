@@ -65,9 +65,9 @@ def test_rich_draws_the_same():
     from rich.console import Console
 
     shown = Picture("workq://x:1", sample([("mails[red]", 3, 0)]), None, trouble="gone")
-    console = Console(width=100, file=io.StringIO())
-    console.print(picture.draw_rich(shown, 20))
-    text = console.file.getvalue()
+    file = io.StringIO()
+    Console(width=100, file=file).print(picture.draw_rich(shown, 20))
+    text = file.getvalue()
     assert all(line.strip() in text for line in picture.draw(shown, 20)[:5])
     assert re.search(r"mails\[red\] +3 +0", text)
 
