@@ -1,6 +1,5 @@
 """`workq worker`: the object that is named is found and run."""
 
-import os
 import sys
 
 import pytest
@@ -13,15 +12,14 @@ def shop(tmp_path, monkeypatch):
     """A module in the working directory with something like a worker in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setenv("WORKQ_URL", "as before")  # and put back after the test
+    monkeypatch.setenv("WORKQ_URL", "none")  # and put back after the test
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "jobs.py").write_text(
         "import os\n"
         "class Worker:\n"
-        "    pool, concurrency = 'threads', 4\n"
         "    def __init__(self, status): self.status, self.url = status, os.environ['WORKQ_URL']\n"
-        "    def run(self):\n"
-        "        print(self.pool, self.concurrency, self.url)\n"
+        "    def run(self, **changes):\n"
+        "        print(self.url, changes)\n"
         "        return self.status\n"
         "class Plain:\n"
         "    def run(self): pass\n"
@@ -43,14 +41,18 @@ def test_its_status_is_ours(name, status, shop, cli):
     assert cli("worker", f"shop.jobs:{name}").status == status
 
 
-def test_what_the_worker_says_may_be_replaced(shop, cli):
-    """If it says it at all; the URL is there before the module is imported."""
+def test_what_the_worker_says_may_be_replaced(shop, cli, server):
+    """If it takes that; the URL is there before the module is imported, for clients in it."""
+    assert cli("worker", "shop.jobs:good").out == f"{server.url} {{}}\n"
+    for name in [one for one in sys.modules if one.startswith("shop")]:
+        del sys.modules[name]
     options = ["--pool", "processes", "--concurrency", 8, "--url", "workq://x:1"]
-    assert cli("worker", "shop.jobs:good", *options).out == "processes 8 workq://x:1\n"
-    assert os.environ["WORKQ_URL"] == "workq://x:1"
+    said = cli("worker", "shop.jobs:good", *options)
+    changes = {"url": "workq://x:1", "pool": "processes", "concurrency": 8}
+    assert said.out == f"workq://x:1 {changes}\n"
     said = cli("worker", "shop.jobs:plain", "--pool", "threads")
     assert said.status == statuses.BAD_USAGE
-    assert said.err == "workq: shop.jobs:plain has no pool that --pool could replace\n"
+    assert said.err.startswith("workq: shop.jobs:plain does not take --pool: got an")
 
 
 @pytest.mark.parametrize(

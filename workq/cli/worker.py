@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
+from inspect import signature
 from typing import Any, Final
 
 from workq.cli import statuses
@@ -14,8 +16,8 @@ from workq.cli.problems import Problem
 NAME: Final = "worker"
 SUMMARY: Final = "run a worker that is written in Python"
 
-#: Options that are attributes of the worker.
-_OVERRIDES: Final = ("pool", "concurrency")
+#: Options that take the place of what the worker was made with, as arguments of its `run`.
+_CHANGES: Final = ("url", "pool", "concurrency")
 
 
 def set_up(parser: ArgumentParser) -> None:
@@ -32,8 +34,7 @@ def set_up(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help="put into WORKQ_URL before the module is imported; a worker with a URL of its own"
-        " keeps that",
+        help="in place of what the worker says; also put into WORKQ_URL, for clients in its module",
     )
     parser.set_defaults(run=run)
 
@@ -43,14 +44,16 @@ def run(options: Namespace) -> int:
     if options.url is not None:
         os.environ["WORKQ_URL"] = options.url
     worker = find(options.object)
-    for name in _OVERRIDES:
-        value = getattr(options, name)
-        if value is None:
-            continue
-        if not hasattr(worker, name):
-            raise Problem(f"{options.object} has no {name} that --{name} could replace")
-        setattr(worker, name, value)
-    status = worker.run()
+    said = {name: getattr(options, name) for name in _CHANGES}
+    changes = {name: value for name, value in said.items() if value is not None}
+    try:
+        signature(worker.run).bind(**changes)
+    except TypeError as error:
+        names = ", ".join(f"--{name}" for name in changes)
+        raise Problem(f"{options.object} does not take {names}: {error}") from None
+    # For who has not said how it wants its log; the module had its chance.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    status = worker.run(**changes)
     return statuses.OK if status is None else int(status)
 
 
