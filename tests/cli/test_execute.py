@@ -144,9 +144,9 @@ def test_a_lost_lease_ends_the_command_and_what_it_has_started(before, cli, clie
         target=lambda: (until((tmp_path / "pid").exists), client.delete(ID)),
     )
     remover.start()
-    said = cli("exec", "nums", "--once", *shell(script))
+    said = cli("exec", "nums", "--once", "--json", *shell(script))
     remover.join()
-    assert (said.status, said.out) == (statuses.WRONG, "")
+    assert (said.status, said.json["done"]) == (statuses.WRONG, "lost")
     assert "the lease is lost" in said.err
     assert is_gone(int((tmp_path / "pid").read_text()))
     with pytest.raises(NotFound):
@@ -249,7 +249,7 @@ def test_the_second_signal_ends_what_runs_and_gives_the_job_back(process, client
     client.add("nums", id=ID)
     worker = process("exec", "nums", *shell(f"echo $$ >{tmp_path}/began; exec sleep 100"))
     until(lambda: (tmp_path / "began").exists() and (tmp_path / "began").read_text())
-    worker.send_signal(signal.SIGINT)
+    worker.send_signal(signal.SIGHUP)
     time.sleep(0.2)  # two at once would be one
     worker.send_signal(signal.SIGINT)
     assert worker.wait(10) == statuses.OK

@@ -107,5 +107,6 @@ def test_jobs_are_removed_and_those_that_are_not_there_told(finished, cli, clien
     said = cli("delete", MISSING, ID, "--json")
     assert (said.status, said.json) == (statuses.WRONG, {"id": ID, "done": "deleted"})
     assert said.err == f"workq: delete {MISSING}: not found\n"
+    assert cli("delete", OTHER, "7").status == statuses.BAD_USAGE  # and the first one stays
     assert cli("delete", OTHER) == (statuses.OK, "", "")
     assert client.stats()["jobs"] == 0

@@ -130,16 +130,19 @@ def terminal(request, monkeypatch, tmp_path):
     one.close()
 
 
-@pytest.mark.parametrize("key", ["q", "\x03"])
+@pytest.mark.parametrize("key", ["q", "\x03", None])
 def test_a_terminal_is_left_as_it_was(key, terminal, process, client):
-    """By q and by Ctrl-C; the picture is on a screen of its own, and goes on meanwhile."""
+    """By q, Ctrl-C and SIGTERM; the picture is on a screen of its own, and goes on meanwhile."""
     client.add("mails")
     pipes = {"stdin": terminal.inner, "stdout": terminal.inner, "stderr": terminal.inner}
     top = process("top", "--interval", "50ms", **pipes, process_group=None, preexec_fn=own_terminal)
     terminal.wait_for(b"mails")
     client.add("letters")
     terminal.wait_for(b"letters")
-    os.write(terminal.outer, key.encode())
+    if key is None:
+        top.terminate()
+    else:
+        os.write(terminal.outer, key.encode())
     assert top.wait(10) == statuses.OK
     terminal.wait_for(b"\x1b[?1049l")
     assert terminal.text.index(b"\x1b[?1049h") < terminal.text.index(b"mails")

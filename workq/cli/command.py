@@ -64,7 +64,7 @@ class Command:
         self._environment = environment
         self._payload = payload
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while one is dealt with
         self._killed = ""
         self._ended = threading.Event()
 

@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
         def one(identity: str) -> int:
             client.delete(identity)
             if options.json:
-                print_json({"id": identity.lower(), "done": "deleted"})
+                print_json({"id": identity, "done": "deleted"})
             return statuses.OK
 
         return for_each(options.ids, one)

@@ -25,11 +25,15 @@ def for_each(ids: Iterable[str], act: Callable[[str], int]) -> int:
     Returns:
         The highest status. What the server refuses for one id is told and counted; any other error
         would meet the next one too, and ends it.
+
+    Raises:
+        InvalidRequest: one of them is no id; nothing was done.
     """
     from workq_client import Refused, ServerError
+    from workq_client.ids import job_id
 
     worst = statuses.OK
-    for one in ids:
+    for one in [job_id(one) for one in ids]:  # all, before anything is done
         try:
             status = act(one)
         except Refused as error:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from workq.cli import statuses
@@ -25,6 +24,7 @@ from workq.cli.connection import add_options, add_queue, connect, reach
 from workq.cli.problems import Problem, explain
 from workq.cli.renewal import Renewal
 from workq.cli.showing import print_json
+from workq.cli.signals import Signals
 from workq.cli.times import read_duration
 from workq.limits import EXEC_JOBS_MAX, EXEC_PAUSE_MS
 
@@ -85,29 +85,6 @@ def run(options: Namespace) -> int:
         work = Work(client, options)
         with Signals(work.stop):
             return work.run()
-
-
-class Signals:
-    """SIGTERM and SIGINT call something, as long as a `with` lasts.
-
-    Args:
-        act: is called for each.
-    """
-
-    def __init__(self, act: Callable[[], None]) -> None:
-        self._act = act
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> None:
-        for one in (signal.SIGTERM, signal.SIGINT):
-            self._before[one] = signal.signal(one, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._act()
-
-    def __exit__(self, *error: object) -> None:
-        for one, before in self._before.items():
-            signal.signal(one, before)  # type: ignore[arg-type]
 
 
 class Work:
@@ -226,7 +203,7 @@ class Work:
             self._tell(job, "released", partial(self._client.release, job))
         else:
             self._report(job, ended)
-            if ended.status == TRY_AGAIN and not self._stopping():
+            if ended.status == TRY_AGAIN and not (self._stopping() or self._options.once):
                 time.sleep(EXEC_PAUSE_MS / 1000)
         finally:
             with self._lock:
@@ -238,6 +215,7 @@ class Work:
         client = self._client
         if ended.killed == LOST:
             self._say(f"job {job.id}: the lease is lost, and the command was ended")
+            self._show(job, "lost")
             self._end(statuses.WRONG)
         elif ended.killed or ended.status == TRY_AGAIN:
             self._tell(job, "released", partial(client.release, job))
@@ -257,14 +235,20 @@ class Work:
             if explained is None:
                 raise
             self._say(f"job {job.id}: that it {done} could not be reported: {explained.text}")
+            self._show(job, "unknown")
             self._end(explained.status)
             return
-        if self._options.json:
-            told = {"id": job.id, "queue": job.queue, "attempt": job.attempt, "done": done}
-            try:
-                print_json(told)
-            except BrokenPipeError:  # who wanted to know is gone
-                self._stops = max(self._stops, 1)
+        self._show(job, done)
+
+    def _show(self, job: Job, done: str) -> None:
+        """What became of a job, for programs."""
+        if not self._options.json:
+            return
+        told = {"id": job.id, "queue": job.queue, "attempt": job.attempt, "done": done}
+        try:
+            print_json(told)
+        except BrokenPipeError:  # who wanted to know is gone
+            self._stops = max(self._stops, 1)
 
     def _end(self, status: int) -> None:
         """How it ends, if this was the only job."""
@@ -273,4 +257,5 @@ class Work:
 
     @staticmethod
     def _say(text: str) -> None:
-        print(f"workq exec: {text}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody may hear it, and the work goes on
+            print(f"workq exec: {text}", file=sys.stderr, flush=True)

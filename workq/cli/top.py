@@ -16,6 +16,7 @@ from workq.cli import statuses
 from workq.cli.connection import add_options, connect
 from workq.cli.picture import Picture, Sample, as_json, draw
 from workq.cli.showing import has_rich, print_json
+from workq.cli.signals import Signals, interrupt
 from workq.cli.times import read_duration
 from workq.limits import LISTED_MAX, TOP_QUEUES_MAX
 
@@ -152,7 +153,7 @@ def _screen(options: Namespace) -> Iterator[Printed]:
     if options.json or not sys.stdout.isatty():
         yield Printed(options)
         return
-    with _keys():
+    with Signals(interrupt), _keys():
         if has_rich():
             from rich.live import Live
 

@@ -50,17 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options: Namespace = make_parser(arguments).parse_args(arguments)
     try:
+        return _run(options)
+    except BrokenPipeError:  # who reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return statuses.OK
+    except KeyboardInterrupt:
+        return statuses.INTERRUPTED
+
+
+def _run(options: Namespace) -> int:
+    """Run a subcommand, and say what goes wrong."""
+    try:
         if getattr(options, "opens_many_files", False):
             from workq.server.process import raise_descriptor_limit
 
             raise_descriptor_limit()
         status: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return statuses.OK
-    except KeyboardInterrupt:
-        return statuses.INTERRUPTED
+    except BrokenPipeError:
+        raise
     except Exception as error:
         explained = explain(error, getattr(options, "directory", None))
         if explained is None:
