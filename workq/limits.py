@@ -332,10 +332,6 @@ EXEC_ERROR_BYTES_MAX = 4096
 #: How long a command that is to end has between SIGTERM and SIGKILL.
 EXEC_KILL_MS = 5000
 
-#: How long its output is read on, twice, after a command has ended: what it left running may still
-#: have the pipe, and is killed between the two.
-EXEC_LINGER_MS = 500
-
 #: The pause of a place of `exec` after a job was given back to be tried again: that job comes
 #: next, and what was in its way needs time to go.
 EXEC_PAUSE_MS = 1000

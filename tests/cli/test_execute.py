@@ -20,7 +20,6 @@ from workq.limits import BLOCK_BYTES_MAX, EXEC_ERROR_BYTES_MAX, EXEC_JOBS_MAX
 def _no_patience(monkeypatch):
     """Nobody has to wait for what is only patience."""
     monkeypatch.setattr(command, "EXEC_KILL_MS", 50)
-    monkeypatch.setattr(command, "EXEC_LINGER_MS", 100)
     monkeypatch.setattr(execute, "EXEC_PAUSE_MS", 0)
 
 
@@ -179,6 +178,16 @@ def test_what_a_command_leaves_running_ends_with_it(cli, client):
     client.add("nums", id=ID)
     assert cli("exec", "nums", "--once", *shell("sleep 100 & echo $!")).status == statuses.OK
     until(lambda: is_gone(int(client.result(ID).data)))
+
+
+def test_what_runs_on_elsewhere_is_not_waited_for(cli, client, program):
+    """Though it holds the pipe; what the command itself has written is all there."""
+    client.add("nums", id=ID)
+    script = f"{program('setsid')} sleep 3 & head -c 300000 /dev/zero"
+    begun = time.monotonic()
+    assert cli("exec", "nums", "--once", *shell(script)).status == statuses.OK
+    assert time.monotonic() - begun < 3
+    assert len(client.result(ID).data) == 300_000
 
 
 def test_so_many_run_at_the_same_time_as_may(cli, client, tmp_path):

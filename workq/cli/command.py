@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
-from workq.limits import BLOCK_BYTES_MAX, EXEC_ERROR_BYTES_MAX, EXEC_KILL_MS, EXEC_LINGER_MS
+from workq.limits import BLOCK_BYTES_MAX, EXEC_ERROR_BYTES_MAX, EXEC_KILL_MS
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -89,14 +90,15 @@ class Command:
             if self._killed:  # before it began
                 self._begin_to_kill()
         assert process.stdout is not None and process.stderr is not None
-        output, errors = _Head(process.stdout), _Tail(process.stderr)
+        ended, end = os.pipe()
+        readers = output, errors = _Head(process.stdout, ended), _Tail(process.stderr, ended)
         status = process.wait()
         self._ended.set()
-        for reader in (output, errors):
-            reader.join(EXEC_LINGER_MS / 1000)
         self._signal(signal.SIGKILL)  # what it has left behind
-        for reader in (output, errors):
-            reader.join(EXEC_LINGER_MS / 1000)
+        os.close(end)
+        for reader in readers:
+            reader.join()
+        os.close(ended)
         return Ended(status, output.data, output.too_much, errors.data, self._killed)
 
     def kill(self, why: str) -> None:
@@ -130,19 +132,41 @@ class Command:
 
 
 class _Reader(threading.Thread):
-    """Reads a pipe to its end, so that whoever writes does not wait for ever."""
+    """Reads a pipe as long as the command runs, so that it can always write; and then what is left
+    in it. Not to its end, for somebody whom the command has started and let go may hold it open.
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    Args:
+        pipe: to be read.
+        ended: a descriptor at whose end the command has ended.
+    """
+
+    def __init__(self, pipe: IO[bytes], ended: int) -> None:
         super().__init__(daemon=True)
         self._pipe = pipe
+        self._ended = ended
         self.data = b""
         self.start()
 
     def run(self) -> None:
         """Read."""
         with self._pipe:
-            while data := os.read(self._pipe.fileno(), _READ_BYTES):
-                self.take(data)
+            number = self._pipe.fileno()
+            either = select.poll()
+            either.register(number, select.POLLIN)
+            either.register(self._ended, select.POLLIN)
+            while self._ended not in [ready for ready, _ in either.poll()]:
+                if not self._read(number):
+                    return
+            left = select.poll()
+            left.register(number, select.POLLIN)
+            for _ in range(BLOCK_BYTES_MAX // _READ_BYTES):  # others might write for ever
+                if not left.poll(0) or not self._read(number):
+                    return
+
+    def _read(self, number: int) -> bool:
+        data = os.read(number, _READ_BYTES)
+        self.take(data)
+        return bool(data)
 
     def take(self, data: bytes) -> None:
         """Do something with what came."""
