@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.cli.making import ID
 from workq.cli import progress, showing
 
 
@@ -46,6 +47,15 @@ class Seen(io.StringIO):
     def isatty(self):
         """It is."""
         return True
+
+
+def test_a_narrow_terminal_shortens_no_id(monkeypatch):
+    """Whoever sees it wants to copy it."""
+    seen = Seen()
+    monkeypatch.setattr(sys, "stdout", seen)
+    monkeypatch.setenv("COLUMNS", "60")
+    showing.print_table(["id", "n", "payload"], [[ID, 1000, "word " * 20]])
+    assert ID in seen.getvalue()
 
 
 def test_on_a_terminal_a_table_is_drawn_by_rich(monkeypatch):

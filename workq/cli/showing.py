@@ -100,7 +100,8 @@ def rich_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Any:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for at, head in enumerate(heads):
         right = any(isinstance(row[at], int) for row in rows)
-        table.add_column(head, justify="right" if right else "left")
+        whole = at < len(heads) - 1  # an id that is cut is of no use; a payload may be
+        table.add_column(head, justify="right" if right else "left", no_wrap=whole)
     for row in rows:
         table.add_row(*[Text(cell_text(cell)) for cell in row])  # and no markup of theirs
     return table
