@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from workq.cli.connection import TIMEOUT_S
+from workq.limits import EXEC_KILL_MS
 
 if TYPE_CHECKING:
     from workq_client import Job
@@ -17,7 +17,8 @@ class Renewal:
     """Touches a job while a `with` lasts, three times in each TTR.
 
     It has a connection of its own, made when it is first needed, and knows by itself when the lease
-    has run out, also if nobody answers.
+    will run out, also if nobody answers. Then it is lost before its time, for a command that is
+    told to end needs time for that: what may pass until it is killed, or a sixth of the TTR.
 
     Args:
         url: of the server.
@@ -28,12 +29,12 @@ class Renewal:
     def __init__(self, url: str, job: Job, lose: Callable[[], None]) -> None:
         from workq_client import Client
 
-        self._piece_s = job.ttr / 3
-        timeout = min(self._piece_s, TIMEOUT_S)
+        self._margin_s = min(EXEC_KILL_MS / 1000, job.ttr / 6)
+        timeout = self._margin_s  # of a touch: so there is time for some
         self._client = Client(url, timeout=timeout, connect_timeout=timeout)
         self._job = job
         self._lose = lose
-        self._until = time.monotonic() + job.ttr
+        self._until = time.monotonic() + job.ttr - self._margin_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease of {job.id}")
 
@@ -47,18 +48,22 @@ class Renewal:
         self._thread.join()
 
     def _renew(self) -> None:
-        from workq_client import Refused, WorkqError
+        from workq_client import LeaseLost, NotFound, WorkqError
 
-        while not self._over.wait(min(self._piece_s, max(self._until - time.monotonic(), 0))):
+        ttr = self._job.ttr
+        pause = ttr / 3
+        while not self._over.wait(pause):
             asked = time.monotonic()
-            if asked >= self._until:
-                self._lose()
+            if asked > self._until - self._margin_s:  # there is no time for another answer
+                if not self._over.wait(max(self._until - asked, 0)):
+                    self._lose()
                 return
             try:
                 self._client.touch(self._job)
-                self._until = asked + self._job.ttr
-            except Refused:
+                self._until = asked + ttr - self._margin_s
+                pause = ttr / 3
+            except (LeaseLost, NotFound):
                 self._lose()
                 return
             except WorkqError:
-                continue  # as long as the lease lasts there may be an answer yet
+                pause = ttr / 30  # as long as the lease lasts there may be an answer yet
