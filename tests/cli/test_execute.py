@@ -269,7 +269,7 @@ def test_the_second_signal_ends_what_runs_and_gives_the_job_back(process, client
 
 def test_it_goes_on_when_the_server_is_back(process, client, server):
     """Told once."""
-    worker = process("exec", "nums", "--timeout", "0.2", "--", "cat")
+    worker = process("exec", "nums", "--timeout", "2s", "--", "cat")
     until(lambda: client.stats()["waiting"] == 1)
     with server.away():
         assert b"trying on" in worker.stderr.readline()

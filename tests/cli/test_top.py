@@ -160,7 +160,7 @@ def own_terminal():
 def test_a_server_that_goes_away_is_told_of_in_the_picture(process, client, server):
     """And what was known before stands."""
     client.add("mails")
-    top = process("top", "--interval", "10ms", "--timeout", "0.1", "--json")
+    top = process("top", "--interval", "10ms", "--timeout", "1s", "--json")
     top.stdout.readline()
     with server.away():
         while b"no connection to" not in (line := top.stdout.readline()):
