@@ -314,6 +314,37 @@ SWITCH_US = 500
 #: How often a long start says how far it is.
 PROGRESS_MS = 2000
 
+# --- the command line -----------------------------------------------------------------------
+
+#: How long a shell that completes a queue's name waits for the server: a key was pressed.
+COMPLETION_MS = 500
+
+#: A payload in a table for people: the rest of the row must fit beside it.
+CELL_CHARACTERS_MAX = 60
+
+#: What `add --lines` reads at once and hands in together.
+READ_LINES_BYTES = 262_144
+
+#: Queues that `top` looks at: ten questions each second.
+TOP_QUEUES_MAX = 1000
+
+#: Jobs of one `bench` of each kind: it keeps a duration and an id of each.
+BENCH_CALLS_MAX = 1_000_000
+
+#: Commands that one `exec` runs at a time: each takes four threads and three descriptors beside its
+#: own process, and whoever wants more can start another.
+EXEC_JOBS_MAX = 256
+
+#: The end of what a command of `exec` says on standard error: the text of its failure.
+EXEC_ERROR_BYTES_MAX = 4096
+
+#: How long a command that is to end has between SIGTERM and SIGKILL.
+EXEC_KILL_MS = 5000
+
+#: The pause of a place of `exec` after a job was given back to be tried again: that job comes
+#: next, and what was in its way needs time to go.
+EXEC_PAUSE_MS = 1000
+
 # --- what an operator can turn --------------------------------------------------------------
 
 

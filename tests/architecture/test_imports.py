@@ -31,7 +31,9 @@ EDGES: dict[str, set[str]] = {
     "server": BASE | BELOW | {"commands", "broker", "recovery"},
     "gateway": BASE | {"workq_client"},
     "cluster": BASE | BELOW | {"commands", "broker", "recovery", "server"},
-    "cli": BASE | BELOW | {"commands", "broker", "recovery", "server", "gateway", "cluster"},
+    "cli": BASE
+    | BELOW
+    | {"commands", "broker", "recovery", "server", "gateway", "cluster", "workq_client"},
     "__main__": {"cli"},
 }
 

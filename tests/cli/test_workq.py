@@ -10,7 +10,8 @@ import pytest
 
 from workq import __version__
 from workq.cli import statuses, workq
-from workq.cli.times import now_ms, read_time
+from workq.cli.subcommands import Later, needed
+from workq.cli.times import now_ms, read_duration, read_moment, read_time
 from workq.errors import CorruptionError, DirectoryError, GoLogError, MissingExtra
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -131,3 +132,61 @@ def test_what_is_no_time_is_told_with_one_that_is(text):
 def test_now_is_after_this_was_written():
     """In milliseconds."""
     assert now_ms() > read_time("2024-01-01")
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("30", 30),
+        ("30s", 30),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        ("5m", 300),
+        ("2h", 7200),
+        ("1d", 86_400),
+    ],
+)
+def test_durations_are_seconds_unless_they_have_a_unit(text, expected):
+    """As sleep takes them, and a little more."""
+    assert read_duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1w", "1h30m", "1e3", "nan", " 1", "1 s", ".5", "1_0"])
+def test_what_is_no_duration_is_told_with_some_that_are(text):
+    """For argparse to print."""
+    with pytest.raises(ArgumentTypeError, match="30s, 500ms"):
+        read_duration(text)
+
+
+def test_a_moment_has_a_zone():
+    """Unlike the times of logs, which are those of one machine."""
+    assert read_moment("2030-01-31T09:00+01:00") == read_moment("2030-01-31T08:00:00Z")
+    with pytest.raises(ArgumentTypeError, match="has no zone"):
+        read_moment("2030-01-31T09:00")
+
+
+@pytest.mark.parametrize("one", workq.SUBCOMMANDS, ids=lambda one: one.NAME)
+def test_what_is_imported_later_is_what_was_named(one):
+    """The name stands twice, so that finding it need not import it."""
+    assert isinstance(one, Later)
+    assert one.module.NAME == one.NAME
+
+
+def test_only_the_subcommand_that_is_called_is_needed():
+    """And all, to tell what there is."""
+    first, second = Trial(0), Later("second", "no.such.module")
+    assert needed([first, second], ["trial", "second"]) == [first]
+    assert needed([first, second], ["x"]) == needed([first, second], []) == [first, second]
+
+
+def test_a_ping_does_not_read_the_server():
+    """Nor asyncio: who calls a program a thousand times in a script has waited for it."""
+    script = (
+        "import sys; from workq.cli.workq import main;"
+        "main(['ping', '--url', 'workq+unix:///nowhere', '--timeout', '0.01']);"
+        "print(sorted({name.split('.')[1] for name in sys.modules if name.startswith('workq.')}));"
+        "print('asyncio' in sys.modules, 'rich' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == "['cli', 'errors', 'limits']\nFalse False\n"

@@ -16,6 +16,7 @@ PAGES = (
     "docs/protocol.md",
     "docs/cmdlog.md",
     "docs/client.md",
+    "docs/cli.md",
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -1,7 +1,8 @@
+# PYTHON_ARGCOMPLETE_OK
 """`workq`: what people and scripts do with a job server and its files.
 
 Each subcommand is a module of this package (see `workq.cli.subcommands`) and one entry in
-`SUBCOMMANDS`.
+`SUBCOMMANDS`. What they ask of a server they ask through `workq_client`, as everybody does.
 """
 
 from __future__ import annotations
@@ -13,13 +14,32 @@ from collections.abc import Sequence
 from typing import Final
 
 from workq import __version__
-from workq.cli import cmdlog, statuses
-from workq.cli.subcommands import Subcommand, add_subcommands
-from workq.errors import CorruptionError, GoLogError, WorkqError
-from workq.server.process import raise_descriptor_limit
+from workq.cli import statuses
+from workq.cli.problems import explain
+from workq.cli.subcommands import Later, Subcommand, add_subcommands, needed
 
 #: All subcommands, in the order of `workq --help`.
-SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (cmdlog,)
+SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (
+    Later("add", "workq.cli.add"),
+    Later("run", "workq.cli.run"),
+    Later("schedule", "workq.cli.schedule"),
+    Later("lease", "workq.cli.lease"),
+    Later("complete", "workq.cli.complete"),
+    Later("fail", "workq.cli.fail"),
+    Later("release", "workq.cli.release"),
+    Later("touch", "workq.cli.touch"),
+    Later("result", "workq.cli.result"),
+    Later("wait", "workq.cli.wait"),
+    Later("delete", "workq.cli.delete"),
+    Later("inspect", "workq.cli.inspect"),
+    Later("stats", "workq.cli.stats"),
+    Later("ping", "workq.cli.ping"),
+    Later("top", "workq.cli.top"),
+    Later("exec", "workq.cli.execute"),
+    Later("worker", "workq.cli.worker"),
+    Later("bench", "workq.cli.bench"),
+    Later("cmdlog", "workq.cli.cmdlog"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,34 +48,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         An exit status, see `workq.cli.statuses`.
     """
-    parser = ArgumentParser(prog="workq", description="Works with a workq job server.")
-    parser.add_argument("--version", action="version", version=f"workq {__version__}")
-    add_subcommands(parser, SUBCOMMANDS)
-    options: Namespace = parser.parse_args(arguments)
-    raise_descriptor_limit()  # a log has as many files as it has, and its tools open them all
+    options: Namespace = make_parser(arguments).parse_args(arguments)
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()
+        return _run(options)
     except BrokenPipeError:  # who reads has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return statuses.OK
     except KeyboardInterrupt:
         return statuses.INTERRUPTED
-    except (CorruptionError, GoLogError) as error:
-        return _refuse(error, statuses.WRONG)
-    except WorkqError as error:
-        return _refuse(error, statuses.UNUSABLE)
-    except OSError as error:
-        where = error.filename or getattr(options, "directory", None)
-        problem = [str(part) for part in (where, error.strerror or error) if part]
-        return _refuse(": ".join(problem), statuses.UNUSABLE)
+
+
+def _run(options: Namespace) -> int:
+    """Run a subcommand, and say what goes wrong."""
+    try:
+        if getattr(options, "opens_many_files", False):
+            from workq.server.process import raise_descriptor_limit
+
+            raise_descriptor_limit()
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        explained = explain(error, getattr(options, "directory", None))
+        if explained is None:
+            raise
+        sys.stdout.flush()
+        print(f"workq: {explained.text}", file=sys.stderr)
+        return explained.status
     return status
 
 
-def _refuse(problem: object, status: int) -> int:
-    sys.stdout.flush()
-    print(f"workq: {problem}", file=sys.stderr)
-    return status
+def make_parser(arguments: Sequence[str] | None) -> ArgumentParser:
+    """The parser, of all subcommands or of the one that is called; it completes words for a shell
+    if that asks, and then does not return.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+    """
+    completing = "_ARGCOMPLETE" in os.environ
+    words = sys.argv[1:] if arguments is None else arguments
+    if completing:  # the last word may be half a name
+        words = os.environ.get("COMP_LINE", "").split(" ")[1:-1]
+    parser = ArgumentParser(prog="workq", description="Works with a workq job server.")
+    parser.add_argument("--version", action="version", version=f"workq {__version__}")
+    add_subcommands(parser, needed(SUBCOMMANDS, words))
+    if completing:
+        try:
+            from argcomplete import autocomplete
+        except ModuleNotFoundError:
+            sys.exit(statuses.UNUSABLE)  # that of another installation has asked
+        autocomplete(parser)
+    return parser
 
 
 if __name__ == "__main__":

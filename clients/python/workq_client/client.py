@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from workq_client import addresses, requests
-from workq_client.aio import AsyncNetwork
 from workq_client.blocking import BlockingNetwork, run
 from workq_client.codec import BYTES, Codec
 from workq_client.core import Core, Listed, Network, Slot
@@ -497,6 +496,8 @@ class AsyncClient(_Base):
         connections_max: int = CONNECTIONS_MAX,
         waits_max: int = WAITS_MAX,
     ) -> None:
+        from workq_client.aio import AsyncNetwork  # asyncio is most of what `Client` has no use for
+
         super().__init__(
             AsyncNetwork(), url, codec, name, timeout, connect_timeout, connections_max, waits_max
         )

@@ -18,3 +18,5 @@ TOOLS: Final[tuple[Subcommand, ...]] = (check, dump, repair, takeover)
 def set_up(parser: ArgumentParser) -> None:
     """Give the parser its tools."""
     add_subcommands(parser, TOOLS)
+    # A log has as many files as it has, and its tools open them all.
+    parser.set_defaults(opens_many_files=True)

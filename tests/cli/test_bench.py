@@ -1,0 +1,41 @@
+"""`workq bench`: it measures, and leaves nothing behind."""
+
+import pytest
+
+from workq.cli import statuses
+
+
+def test_each_part_is_measured_and_no_job_is_left(cli, client):
+    """In as many threads as is said."""
+    options = ["--count", 25, "--size", 10, "--threads", 3, "--queue", "here", "--json"]
+    told = cli("bench", *options).lines
+    assert [one["what"] for one in told] == ["add", "many", "cycle"]
+    assert all(one["calls"] == 25 and one["calls_per_s"] > 0 for one in told)
+    assert told[0]["p50"] <= told[0]["p99"] and told[1]["p50"] is None
+    stats = client.stats()
+    assert stats["jobs"] == 0
+    assert (stats["total-added"], stats["total-completed"]) == (75, 25)
+    assert client.inspect_queue("here").ready == 0
+
+
+def test_people_get_a_table(cli):
+    """Of what they asked for."""
+    lines = cli("bench", "cycle", "--count", 5).out.splitlines()
+    assert lines[0].split() == ["what", "calls", "calls/s", "p50", "ms", "p99", "ms"]
+    assert [line.split()[0] for line in lines[1:]] == ["cycle"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["nonsense"], ["--count", "0"], ["--threads", "0"], ["--count", "1", "--threads", "2"]],
+)
+def test_what_cannot_be_measured_is_told(words, cli):
+    """Before anything is."""
+    assert cli("bench", *words).status == statuses.BAD_USAGE
+
+
+def test_what_goes_wrong_while_it_measures_is_told(cli, client):
+    """Also in a thread."""
+    said = cli("bench", "add", "--size", 2_000_000, "--count", 1)
+    assert said.status == statuses.BAD_USAGE
+    assert "the server takes 1048576" in said.err
