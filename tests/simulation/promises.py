@@ -396,8 +396,13 @@ class Promises:
             self._check_clean(ring)
         else:
             self._count_safe()
-        self.times.gone(self.oracle.model.now_ms)
+        self.times.gone(self.oracle.model.now_ms, self._wrote_until_us())
         self._watch = None
+
+    def _wrote_until_us(self) -> int:
+        """Until when the server could write: when it was gone, or the disk failed it."""
+        now_us = self._world.now_us
+        return min(now_us, self._failed_us) if self.disk_failed else now_us
 
     def _check_clean(self, ring: Any) -> None:
         """A clean stop leaves everything on the disk, and says so."""
@@ -414,7 +419,7 @@ class Promises:
         self._digest = None
         self._failed_at_start = False
         if self._watch is not None:
-            self.times.gone(self.oracle.model.now_ms)
+            self.times.gone(self.oracle.model.now_ms, self._wrote_until_us())
             self._count_safe()
         if how == "power":
             self.times.lost()
@@ -436,7 +441,7 @@ class Promises:
         """What was acknowledged longer ago than the interval and a sync take."""
         world = self._world
         mine = world.settings
-        end_us = min(world.now_us, self._failed_us) if self.disk_failed else world.now_us
+        end_us = self._wrote_until_us()
         before_us = end_us - mine.interval_ms * 1000 - 20 * mine.disk_us - 50_000
         if max(self.times.stall_end_us, self._slow_until_us) > before_us:
             return 0

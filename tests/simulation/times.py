@@ -91,13 +91,13 @@ class Times:
         self._stall_us = before_us + for_us
         self.stall_end_us = max(self.stall_end_us, now_us + for_us)
 
-    def gone(self, now_ms: int) -> None:
-        """A server is gone, which had come to a time."""
+    def gone(self, now_ms: int, wrote_until_us: int) -> None:
+        """A server is gone, which had come to a time, and could write until then or before."""
         self._last_ms = max(self._last_ms, now_ms)
         if self._base_ms is not None:  # what the log itself has written may be later
             self._last_ms = max(self._last_ms, self._base_ms + self._world.now_us // 1000 + 1)
             self._base_before_ms = self._base_ms
-        self._gone_us = self._world.now_us
+        self._gone_us = wrote_until_us
         self._kept_all = True
 
     def lost(self) -> None:
