@@ -402,7 +402,7 @@ class Promises:
     def _wrote_until_us(self) -> int:
         """Until when the server could write: when it was gone, or the disk failed it."""
         now_us = self._world.now_us
-        return min(now_us, self._failed_us) if self.disk_failed else now_us
+        return int(min(now_us, self._failed_us) if self.disk_failed else now_us)
 
     def _check_clean(self, ring: Any) -> None:
         """A clean stop leaves everything on the disk, and says so."""
