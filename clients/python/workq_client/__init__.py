@@ -9,7 +9,8 @@
         print(client.result(job_id).data)
 
 `Client` is for programs with threads, `AsyncClient` for asyncio; both have the same methods, one
-for each command (`workq_client.requests`). `Worker` takes jobs and has them done. What can go wrong is in `workq_client.errors`.
+for each command (`workq_client.requests`). `Worker` takes jobs and has them done by functions. What
+can go wrong is in `workq_client.errors`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,8 @@ __all__ = [
     "Entry",
     "Handler",
     "Hello",
-    "InvalidArgument",
     "Interrupted",
+    "InvalidArgument",
     "InvalidRequest",
     "Job",
     "JobFailed",

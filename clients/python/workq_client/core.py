@@ -486,11 +486,12 @@ class Core:
                 return None
             except Late as late:
                 self._drop(pool, link)
+                self._drop_idle()
                 unreachable = Unreachable(str(self.address), attempts.count + 1, late)
                 return self._give_up(queue, unreachable, late)
             except (Lost, OSError) as lost:
                 self._drop(pool, link)
-                pool.drop_idle()  # they are as old, and broke with it
+                self._drop_idle()
                 cause = lost.cause if isinstance(lost, Lost) else lost
                 attempts.lost(cause)
                 self._after_loss(queue, cause)
@@ -670,6 +671,12 @@ class Core:
             return
         pool.idle.append(link)
         pool.places.give_back()
+
+    def _drop_idle(self) -> None:
+        """Give up connections that are kept: they are as old as one that broke or went silent, and
+        each would have to be found out for itself."""
+        self._quick.drop_idle()
+        self._waiting.drop_idle()
 
     def _drop(self, pool: Pool, link: Link) -> None:
         """Give a connection up."""

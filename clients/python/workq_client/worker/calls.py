@@ -97,7 +97,9 @@ class Calls:
     def _unread(self, held: Held, error: Exception) -> Outcome:
         """A payload that is not what the codec reads will not be so the next time."""
         logger.error("job %s of %s: %s", held.job.id, held.job.queue, error)
-        text = str(error) if isinstance(error, DecodeError) else f"the payload cannot be read: {error}"
+        text = (
+            str(error) if isinstance(error, DecodeError) else f"the payload cannot be read: {error}"
+        )
         return failed(text, final=True)
 
     def _completed(self, held: Held, value: Any) -> Outcome:

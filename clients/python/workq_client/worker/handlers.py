@@ -86,9 +86,7 @@ class Handler(Generic[P, R]):
         return NewJob(queue=self.queue, payload=payload, **all_options)
 
     @overload
-    def add(
-        self, client: Client, payload: Any = NOTHING, **options: Unpack[AddOptions]
-    ) -> str: ...
+    def add(self, client: Client, payload: Any = NOTHING, **options: Unpack[AddOptions]) -> str: ...
 
     @overload
     def add(
@@ -136,9 +134,7 @@ def _arguments(function: Callable[..., Any]) -> tuple[bool, ...]:
                 raise InvalidRequest(f"nobody gives {parameter.name} to {function}")
             continue
         hint = hints.get(parameter.name)
-        wants.append(
-            hint is Work or (isinstance(hint, str) and hint.rpartition(".")[2] == "Work")
-        )
+        wants.append(hint is Work or (isinstance(hint, str) and hint.rpartition(".")[2] == "Work"))
     if wants.count(True) > 1 or wants.count(False) > 1:
         raise InvalidRequest(
             f"{function} takes {len(wants)} arguments; a handler takes the payload, a `Work`, or "

@@ -40,14 +40,14 @@ from workq_client.worker.health import served_health
 from workq_client.worker.jobs import Held, Why
 from workq_client.worker.keeping import Keeper
 from workq_client.worker.outcomes import RELEASED, Outcome, Verb
-from workq_client.worker.pools import Finished, Pool
+from workq_client.worker.pools import Changed, Finished, Pool
 from workq_client.worker.report import Reporter
 from workq_client.worker.settings import Settings
 
 logger = logging.getLogger("workq_client.worker")
 
 #: Makes the pool, in the conductor's loop.
-MakePool = Callable[[Finished], Pool]
+MakePool = Callable[[Finished, Changed], Pool]
 
 
 class Conductor:
@@ -156,7 +156,7 @@ class Conductor:
             name=self._settings.name,
             timeout=WORKER_TIMEOUT_S,
         )
-        self._pool = self._make_pool(self._inbox.put)
+        self._pool = self._make_pool(self._inbox.put, self._changed)
         self._reporter = Reporter(self._client, self._settled, self._answered)
         self._keeper = Keeper(self._client, self._pool, self._held, self._end, self._answered)
         async with AsyncExitStack() as stack:
@@ -202,7 +202,7 @@ class Conductor:
         if len(self._reporter) >= REPORTS_WAITING_MAX:
             return 0
         ahead = min(self._settings.prefetch, int(self._pace * PREFETCH_S))
-        return min(self._settings.concurrency + ahead - self._placed, LEASE_COUNT_MAX)
+        return min(self._pool.places + ahead - self._placed, LEASE_COUNT_MAX)
 
     def _begin(self, jobs: list[Job]) -> None:
         now = time.monotonic()
@@ -300,7 +300,9 @@ class Conductor:
         left = [held for held in self._held if not held.over]
         within_s = STOP_NOW_S if self._at_once else INTERRUPTED_S
         if left:
-            logger.warning("%d jobs are not finished: they are interrupted and given back", len(left))
+            logger.warning(
+                "%d jobs are not finished: they are interrupted and given back", len(left)
+            )
             for held in left:
                 self._keeper.interrupt(held, Why.STOP, within_s)
         await self._until_empty(LAST_REPORTS_S + (within_s if left else 0.0))

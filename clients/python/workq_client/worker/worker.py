@@ -22,7 +22,7 @@ from workq_client.worker.calls import AsyncMiddleware, Calls, PlainMiddleware
 from workq_client.worker.handlers import AddOptions, Handler
 from workq_client.worker.jobs import Held
 from workq_client.worker.leasing import Conductor, MakePool
-from workq_client.worker.pools import Finished, Pool
+from workq_client.worker.pools import Changed, Finished, Pool
 from workq_client.worker.pools.tasks import Tasks, run_in_loop
 from workq_client.worker.pools.threads import Threads
 from workq_client.worker.settings import PoolKind, Settings
@@ -190,7 +190,7 @@ class Worker:
         if self._conductor is not None:
             raise InvalidRequest("the worker runs already")
         try:
-            finished = self._serve(settings)
+            finished = self._serve(settings, changes)
         finally:
             self._conductor = None
         return 0 if finished else 1
@@ -247,6 +247,22 @@ class Worker:
             if failures:
                 raise failures[0]
 
+    def member(
+        self, changes: dict[str, Any], renew: Callable[[Held], None]
+    ) -> tuple[Calls, list[Hook], list[Hook]]:
+        """What a child process needs of it.
+
+        Args:
+            changes: that `run` was called with, in the parent.
+            renew: has the parent renew a lease.
+
+        Returns:
+            How handlers are called, and the hooks of start and stop.
+        """
+        settings = replace(self.settings, **changes)
+        calls = Calls(settings.codec, self._plain, self._asynchronous, renew, log=False)
+        return calls, self._on_start, self._on_stop
+
     # --- how ----------------------------------------------------------------------------------
 
     def _check(self, settings: Settings) -> None:
@@ -274,17 +290,17 @@ class Worker:
                     ", ".join(map(repr, without)),
                 )
 
-    def _serve(self, settings: Settings) -> bool:
+    def _serve(self, settings: Settings, changes: dict[str, Any]) -> bool:
         """Work; return whether everything was finished."""
         if settings.pool == "tasks":
             return run_in_loop(self._serve_in_loop(settings))
         if settings.pool == "processes":
             from workq_client.worker.pools.processes import Processes, Recruits
 
-            recruits = Recruits(self, self._module)
+            recruits = Recruits.of(self, self._module, changes)
 
-            def processes(finished: Finished) -> Pool:
-                return Processes(settings, self.handlers, recruits, finished, self._renew)
+            def processes(finished: Finished, changed: Changed) -> Pool:
+                return Processes(settings, recruits, finished, changed, self._renew)
 
             return self._conducted(settings, processes).result()
         calls = self._calls(settings)
@@ -292,7 +308,7 @@ class Worker:
             hook()
         try:
             return self._conducted(
-                settings, lambda finished: Threads(settings.concurrency, calls, finished)
+                settings, lambda finished, _: Threads(settings.concurrency, calls, finished)
             ).result()
         finally:
             for hook in self._on_stop:
@@ -306,7 +322,7 @@ class Worker:
             await _called(hook)
         try:
             ended = self._begin(
-                settings, lambda finished: Tasks(settings.concurrency, calls, finished, loop)
+                settings, lambda finished, _: Tasks(settings.concurrency, calls, finished, loop)
             )
             with signals.taken(ended):
                 return await asyncio.wrap_future(ended.ended)
@@ -328,8 +344,8 @@ class Worker:
             self._ready.set()
         return self._conductor
 
-    def _calls(self, settings: Settings, *, log: bool = True) -> Calls:
-        return Calls(settings.codec, self._plain, self._asynchronous, self._renew, log=log)
+    def _calls(self, settings: Settings) -> Calls:
+        return Calls(settings.codec, self._plain, self._asynchronous, self._renew)
 
     def _renew(self, held: Held) -> None:
         if self._conductor is not None:

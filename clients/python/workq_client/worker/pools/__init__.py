@@ -12,12 +12,21 @@ from typing import Protocol
 from workq_client.worker.jobs import Held
 from workq_client.worker.outcomes import Outcome
 
+#: Told that a pool has more places, or fewer.
+Changed = Callable[[], None]
+
 #: Takes a job and what became of it; from any thread.
 Finished = Callable[[tuple[Held, Outcome]], None]
 
 
 class Pool(Protocol):
-    """Where handlers run. All methods are called in the conductor's thread, and none waits."""
+    """Where handlers run. All methods are called in the conductor's thread, and none waits.
+
+    Attributes:
+        places: how many handlers can run at a time.
+    """
+
+    places: int
 
     def begin(self, jobs: list[Held]) -> None:
         """Have jobs done, in this order, as soon as there are places."""

@@ -6,8 +6,8 @@ asked for: the handler may have ended meanwhile. So that it does not hit whateve
 next, both sides announce what they do before they look at what the other one does:
 
     the thread                     who interrupts
-    over = True                    interrupted = True
-    if interrupted:                if not over:
+    returned = True                interrupted = True
+    if interrupted:                if not returned:
         wait until decided             inject
         take the exception back    decided = True
 """
@@ -41,13 +41,16 @@ class Runner:
 
     def run(self, held: Held) -> Outcome:
         """Run a handler to its end, and return what became of its job."""
-        held.runner = self
-        held.started = time.monotonic()
         if held.handler.is_async:
+            held.runner = self
+            held.started = time.monotonic()
             return self.loop().run(self._asynchronous(held))
         outcome: Outcome | None = None
         try:
-            outcome = self._calls.plain(held)
+            held.runner = self  # from here on it may be interrupted
+            held.started = time.monotonic()
+            if not held.interrupted:
+                outcome = self._calls.plain(held)
             held.returned = True
         except Interrupted:
             held.returned = True
@@ -86,16 +89,20 @@ class Runner:
             except Interrupted:
                 continue
 
-    def interrupt(self, held: Held) -> None:
-        """Have a handler end that was begun with `run`; from another thread, once."""
-        held.interrupted = True
-        if held.handler.is_async:
-            if held.task is not None and held.loop is not None:
-                with suppress(RuntimeError):  # the loop is closed
-                    held.loop.call_soon_threadsafe(held.task.cancel)
-        elif not held.returned:
-            _raise_in(self.thread, Interrupted)
-        held.decided = True
+
+def interrupt(held: Held) -> None:
+    """Have a handler end that a `Runner` has begun, or not begin; from another thread, once."""
+    held.interrupted = True
+    runner: Runner | None = held.runner
+    if runner is None:  # it will see
+        pass
+    elif held.handler.is_async:
+        if held.task is not None and held.loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                held.loop.call_soon_threadsafe(held.task.cancel)
+    elif not held.returned:
+        _raise_in(runner.thread, Interrupted)
+    held.decided = True
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:

@@ -30,6 +30,7 @@ class Tasks:
     def __init__(
         self, count: int, calls: Calls, finished: Finished, loop: asyncio.AbstractEventLoop
     ) -> None:
+        self.places = count
         self._free = count
         self._calls = calls
         self._finished = finished

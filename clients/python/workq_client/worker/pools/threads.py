@@ -10,7 +10,8 @@ from workq_client.limits import THREAD_END_S
 from workq_client.worker.calls import Calls
 from workq_client.worker.jobs import Held
 from workq_client.worker.pools import Finished
-from workq_client.worker.pools.runner import Runner
+from workq_client.worker.pools.runner import Runner, interrupt
+
 
 class Threads:
     """A pool of threads.
@@ -22,6 +23,7 @@ class Threads:
     """
 
     def __init__(self, count: int, calls: Calls, finished: Finished) -> None:
+        self.places = count
         self._calls = calls
         self._finished = finished
         self._jobs: deque[Held] = deque()
@@ -66,9 +68,7 @@ class Threads:
 
     def interrupt(self, held: Held) -> None:
         """See `Pool.interrupt`."""
-        runner: Runner | None = held.runner
-        if runner is not None:
-            runner.interrupt(held)
+        interrupt(held)
 
     def abandon(self, held: Held) -> None:
         """See `Pool.abandon`. Python cannot end a thread: this one goes on, and ends when its
