@@ -1,4 +1,4 @@
-"""Keeping what a worker has: leases are renewed, and handlers that may not go on are interrupted."""
+"""Keeping what a worker has: leases are renewed, and handlers interrupted that may not go on."""
 
 from __future__ import annotations
 
@@ -107,12 +107,11 @@ class Keeper:
     def _abandon(self, held: Held) -> None:
         job = held.job
         logger.error(
-            "the handler of job %s of %s does not end, though %s %g s ago: it goes on, and its place"
-            " is given to another",
+            "the handler of job %s of %s does not end, though it was interrupted (%s): it is no "
+            "longer counted on, and another takes its place",
             job.id,
             job.queue,
             held.why.value if held.why else "",
-            time.monotonic() - held.give_up + INTERRUPTED_S,
         )
         self.lost_places += 1
         self._pool.abandon(held)

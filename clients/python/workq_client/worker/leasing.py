@@ -300,9 +300,7 @@ class Conductor:
         left = [held for held in self._held if not held.over]
         within_s = STOP_NOW_S if self._at_once else INTERRUPTED_S
         if left:
-            logger.warning(
-                "%d jobs are not finished: they are interrupted and given back", len(left)
-            )
+            logger.warning("%d jobs are not finished, and are given back", len(left))
             for held in left:
                 self._keeper.interrupt(held, Why.STOP, within_s)
         await self._until_empty(LAST_REPORTS_S + (within_s if left else 0.0))

@@ -13,6 +13,7 @@ import multiprocessing
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
@@ -237,7 +238,7 @@ class _Child(asyncio.Protocol):
         self._pool = pool
         self._unpacker = Unpacker()
         self._transport: asyncio.Transport | None = None
-        self._silent = False
+        self._silent = asyncio.Event()
         self._burial: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -276,7 +277,7 @@ class _Child(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """It says nothing more."""
-        self._silent = True
+        self._silent.set()
 
     def give(self, held: Held) -> None:
         """Have it do a job."""
@@ -288,7 +289,7 @@ class _Child(asyncio.Protocol):
 
     def say(self, *message: Any) -> None:
         """Say something to it."""
-        if self._transport is not None and not self._silent:
+        if self._transport is not None and not self._silent.is_set():
             self._transport.write(packed(*message))
 
     def died(self) -> None:
@@ -298,10 +299,9 @@ class _Child(asyncio.Protocol):
         self._burial = loop.create_task(self._bury())
 
     async def _bury(self) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + CHILD_LAST_WORDS_S
-        while not self._silent and loop.time() < until:
-            await asyncio.sleep(0.001)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHILD_LAST_WORDS_S):
+                await self._silent.wait()
         self.process.join()
         if self._transport is not None:
             self._transport.abort()
