@@ -72,7 +72,7 @@ PACE_S: Final = 0.1
 
 #: How long the server lets a lease wait. With the second that the client waits longer it is how
 #: long a connection that has gone silent may go unnoticed, which is less than two seconds.
-LEASE_WAIT_S: Final = 0.5
+LEASE_WAIT_S: Final = 0.3
 
 #: Jobs of one lease: the server gives no more at once.
 LEASE_COUNT_MAX: Final = 100
@@ -81,7 +81,7 @@ LEASE_COUNT_MAX: Final = 100
 LEASE_QUEUES_MAX: Final = 256
 
 #: How long any other call of a worker may take before it is made anew on another connection.
-WORKER_TIMEOUT_S: Final = 2.0
+WORKER_TIMEOUT_S: Final = 1.3
 
 #: How long a worker waits at the most after a lease that failed, shortened by chance.
 LEASE_PAUSE_S: Final = 0.3
@@ -100,7 +100,7 @@ REPORTS_WAITING_MAX: Final = 2000
 #: How long it is tried to report what became of a job, and how long after a failure it is tried
 #: again. A server that was started anew with a large log is back by then.
 REPORT_PATIENCE_S: Final = 60.0
-REPORT_AGAIN_S: Final = 0.2
+REPORT_AGAIN_S: Final = 0.1
 
 #: Characters of what is told of a failed job; the traceback is in the log.
 FAILURE_CHARACTERS_MAX: Final = 1000
