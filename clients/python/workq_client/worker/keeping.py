@@ -88,20 +88,20 @@ class Keeper:
         if due and (self._renewal is None or self._renewal.done()):
             self._renewal = asyncio.create_task(self._renew(due))
 
-    def interrupt(self, held: Held, why: Why, within_s: float = INTERRUPTED_S) -> None:
+    def interrupt(self, held: Held, why: Why, within_s: float | None = None) -> None:
         """Have a handler end, which was begun.
 
         Args:
             held: its job.
             why: why.
-            within_s: how long it may take, in seconds.
+            within_s: how long it may take, in seconds; None for the usual time.
         """
         if held.over or held.why is not None:
             return
         job = held.job
         logger.warning("job %s of %s is interrupted: %s", job.id, job.queue, why.value)
         held.why = why
-        held.give_up = time.monotonic() + within_s
+        held.give_up = time.monotonic() + (INTERRUPTED_S if within_s is None else within_s)
         self._pool.interrupt(held)
 
     def _abandon(self, held: Held) -> None:

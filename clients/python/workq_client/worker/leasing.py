@@ -259,7 +259,9 @@ class Conductor:
             return
         held.over = True
         self._placed -= 1
-        if outcome.verb is Verb.SILENCE:
+        if not held.started:  # too much was taken
+            self._pace = 0.0
+        if outcome.verb is Verb.SILENCE or held.why is Why.LOST:  # nobody wants to know
             self._held.discard(held)
             if not self._held:
                 self._empty.set()

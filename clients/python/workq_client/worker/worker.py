@@ -240,7 +240,8 @@ class Worker:
         thread.start()
         ready.wait()
         try:
-            yield self
+            if not failures:
+                yield self
         finally:
             self.stop()
             thread.join()
