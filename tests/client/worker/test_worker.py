@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from workq_client import (
@@ -59,7 +60,7 @@ def test_payloads_and_results_go_through_the_codec(bench, server):
 def test_a_handler_may_take_the_job(bench, client):
     """With the payload or without, in any order."""
     worker = bench.worker()
-    seen = []
+    seen: list[Any] = []
 
     def both(payload: bytes, work: Work) -> None:
         seen.append((payload, work.payload, work.value, work.id, work.queue, work.attempt))
@@ -79,7 +80,7 @@ def test_a_handler_may_take_the_job(bench, client):
 def test_a_handler_knows_its_deadline(bench, client):
     """By the clock on the wall."""
     worker = bench.worker()
-    seen = []
+    seen: list[Any] = []
 
     def film(work: Work) -> None:
         seen.append(work.deadline)

@@ -42,12 +42,14 @@ class Recruits:
     Attributes:
         module, name: the global variable that it is.
         others: modules that add handlers to it.
+        queues: that it has handlers for.
         changes: arguments of `run`.
     """
 
     module: str
     name: str
     others: tuple[str, ...]
+    queues: tuple[str, ...]
     changes: dict[str, Any]
 
     @classmethod
@@ -67,17 +69,26 @@ class Recruits:
         for module in others:
             for name, value in list(vars(sys.modules.get(module, object)).items()):
                 if value is worker:
-                    return cls(module, name, tuple(others), changes)
+                    return cls(module, name, tuple(others), tuple(worker.handlers), changes)
         raise InvalidRequest(
             "pool='processes' needs a worker that is a global variable of a module, or of the "
             "program: each process imports it from there"
         )
 
     def found(self) -> Worker:
-        """The worker, in a child."""
+        """The worker, in a child.
+
+        Raises:
+            RuntimeError: it is another one here.
+        """
         for module in self.others:
             importlib.import_module(module)
         worker: Worker = getattr(importlib.import_module(self.module), self.name)
+        if missing := set(self.queues) - set(worker.handlers):
+            raise RuntimeError(
+                f"here the worker has no handlers for {', '.join(sorted(missing))}: they have to be"
+                " made when their module is imported"
+            )
         return worker
 
 
