@@ -1,4 +1,4 @@
-"""The pages about the client, and two READMEs: the examples run, print what they say, have types."""
+"""Pages about the client, and two READMEs: the examples run, print what they say, have types."""
 
 import contextlib
 import io

@@ -10,12 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from workq_client import Client
+from workq_client import Client, Worker
 from workq_client.testing import Server
+from workq_client.worker.pools.child import Recruits, how_it_ended
 from workq_client.worker.pools.frames import Unpacker, packed
 
 from tests.client.worker import handlers
 from tests.client.worker.conftest import PATIENCE_S
+
+OTHER = Worker()
+OTHER.job("there")(lambda payload: payload)
 
 #: A program that is a worker itself.
 PROGRAM = """
@@ -181,6 +185,36 @@ def test_a_program_may_be_the_worker_itself(served, tmp_path):
         assert process.wait(PATIENCE_S) == 0
 
 
+def test_a_child_that_finds_other_handlers_says_so():
+    """They were made after the import."""
+    recruits = Recruits(__name__, "OTHER", (), ("there", "missing"), {})
+    with pytest.raises(RuntimeError, match="no handlers for missing"):
+        recruits.found()
+
+
+def test_children_that_do_not_come_up_are_told_of_and_tried_again(served, tmp_path):
+    """And the worker takes no jobs meanwhile."""
+    server, client = served
+    program = tmp_path / "program.py"
+    told_of = "import logging\nlogging.basicConfig()\n" + PROGRAM
+    wrong = "if __name__ == '__mp_main__': raise OSError('no database')\n"
+    program.write_text(told_of.replace("worker = ", f"{wrong}worker = "), "utf-8")
+    job_id = client.add("q")
+    with subprocess.Popen(
+        [sys.executable, program, server.url], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for _ in range(2):
+            for line in process.stderr:
+                if "has not come up: it ended with exit status 1" in line:
+                    break
+        assert client.inspect_job(job_id).attempts == 0
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(PATIENCE_S) == 0
+    client.delete(job_id)
+
+
 def test_messages_are_cut_out_of_whatever_pieces_come():
     """One byte at a time, or all at once."""
     data = packed("job", b"x" * 300) + packed("end")
@@ -188,3 +222,17 @@ def test_messages_are_cut_out_of_whatever_pieces_come():
     pieces = [unpacker.feed(data[at : at + 1]) for at in range(len(data))]
     assert [one for piece in pieces for one in piece] == [("job", b"x" * 300), ("end",)]
     assert Unpacker().feed(data) == [("job", b"x" * 300), ("end",)]
+
+
+@pytest.mark.parametrize(
+    "status, text",
+    [
+        (0, "ended with exit status 0"),
+        (-9, "was killed by SIGKILL"),
+        (-77, "was killed by signal 77"),
+        (None, "is gone"),
+    ],
+)
+def test_how_a_process_ended_is_told_in_words(status, text):
+    """By its signal's name, if it has one."""
+    assert how_it_ended(status) == text

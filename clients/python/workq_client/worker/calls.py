@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from workq_client.codec import Codec, encoded
 from workq_client.errors import DecodeError, InvalidRequest
-from workq_client.models import _decoded
+from workq_client.models import decoded
 from workq_client.values import milliseconds
 from workq_client.worker.jobs import Held, Interrupted, Reject, Retry, Why, Work
 from workq_client.worker.outcomes import DONE, RELEASED, SILENCE, Outcome, Verb, failed
@@ -91,7 +91,7 @@ class Calls:
             if wants_work:
                 args.append(Work(held, self._codec, self._renew))
             else:
-                args.append(_decoded(self._codec, held.job.payload, "the payload"))
+                args.append(decoded(self._codec, held.job.payload, "the payload"))
         return args
 
     def _unread(self, held: Held, error: Exception) -> Outcome:

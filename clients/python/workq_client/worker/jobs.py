@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workq_client.codec import Codec
 from workq_client.errors import LeaseLost
-from workq_client.models import Job, _decoded
+from workq_client.models import Job, decoded
 from workq_client.values import Duration
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Work:
         Raises:
             DecodeError: it cannot be.
         """
-        return _decoded(self._codec, self.payload, f"the payload of job {self.id}")
+        return decoded(self._codec, self.payload, f"the payload of job {self.id}")
 
     @property
     def deadline(self) -> datetime | None:
