@@ -23,7 +23,7 @@ HARMS = ("cut", "silence", "stop", "kill")
 
 def resilient(pool: str, harm: str) -> Worker:
     """A worker for one pool and one kind of harm, with queues of its own."""
-    worker = Worker(concurrency=3, pool=pool, shutdown_timeout=5)  # type: ignore[arg-type]
+    worker = Worker(concurrency=2, pool=pool, shutdown_timeout=5)  # type: ignore[arg-type]
     if pool == "tasks":
 
         @worker.job(f"{pool}.{harm}.quick")

@@ -23,9 +23,11 @@ from workq_client import (
     Reject,
     Retry,
     State,
+    TimedOut,
     Work,
     Worker,
 )
+from workq_client.testing import Server
 from workq_client.worker import keeping, leasing, report
 
 from tests.client.worker.conftest import PATIENCE_S
@@ -520,6 +522,21 @@ def test_a_result_that_cannot_be_reported_is_told_of_loudly(
         assert outcome(client, handler.add(client, b"x")) == (True, b"x")
     assert f"complete of job {job_id} of q" in caplog.text
     assert "5 bytes are lost" in caplog.text
+
+
+def test_a_result_for_which_there_is_no_room_is_tried_again():
+    """Until there is."""
+    with Server(max_memory_bytes=20_000) as server, Client(server.url) as client:
+        worker = Worker(server.url, concurrency=2)
+        big = worker.job("big", ttr=600)(lambda payload: b"x" * 20_000)
+        others = [client.add("other", b"x" * 5_000) for _ in range(3)]
+        with worker.running():
+            job_id = big.add(client)
+            with pytest.raises(TimedOut):
+                client.result(job_id, wait=0.5)
+            for other in others:
+                client.delete(other)
+            assert len(client.result(job_id, wait=PATIENCE_S).check().data) == 20_000
 
 
 def test_the_result_of_a_job_that_is_gone_is_warned_of(bench, client, gate, caplog):
