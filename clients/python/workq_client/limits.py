@@ -105,6 +105,9 @@ REPORT_AGAIN_S: Final = 0.1
 #: Characters of what is told of a failed job; the traceback is in the log.
 FAILURE_CHARACTERS_MAX: Final = 1000
 
+#: How long `Retry` may have a job held back: the server takes no longer delay.
+RETRY_AFTER_MAX_S: Final = 365 * 86_400
+
 #: How long a handler that was interrupted may take to end, before its place is given up.
 INTERRUPTED_S: Final = 5.0
 
@@ -133,8 +136,8 @@ THREAD_END_S: Final = 1.0
 #: How long tasks that are left at the end have to let themselves be cancelled.
 TASKS_END_S: Final = 1.0
 
-#: How long a child process has to end by itself before it is killed.
-CHILD_END_S: Final = 2.0
+#: How long a child process has to end by itself, its `on_stop` included, before it is killed.
+CHILD_END_S: Final = 5.0
 
 #: The pause before a child is started that takes the place of one which never came up: the first,
 #: and the longest, reached by doubling.

@@ -171,6 +171,59 @@ def test_retries_run_for_a_month(bench, server, client):
     assert all(timedelta(hours=3) <= one < timedelta(hours=3, seconds=20) for one in waits)
 
 
+@pytest.mark.parametrize("after", [-1, "soon", 366 * 86_400])
+def test_a_retry_after_no_time_is_a_failure_like_any_other(bench, client, after):
+    """What is wrong with it is the result."""
+    worker = bench.worker()
+
+    def fail(payload):
+        raise Retry(after=after)
+
+    handler = worker.job("q")(bench.form(fail))
+    with worker.running():
+        success, text = outcome(client, handler.add(client))
+    assert not success
+    assert text.startswith(b"InvalidRequest: after is ")
+
+
+class Unspeakable(Exception):
+    """Cannot be told."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class Broken:
+    """A codec with a mistake of its own, and of a kind that nobody thinks of."""
+
+    def encode(self, value: Any, /) -> bytes:
+        """Does not."""
+        raise SystemExit("broken")
+
+    def decode(self, data: bytes, /) -> Any:
+        """Does not."""
+        raise SystemExit("broken")
+
+
+def test_nothing_around_a_handler_costs_its_place(bench, server, client):
+    """Neither an exception that cannot be told nor a codec that ends programs."""
+    worker = bench.worker(concurrency=1)
+
+    def fail(payload):
+        raise Unspeakable
+
+    handler = worker.job("q")(bench.form(fail))
+    with worker.running():
+        for _ in range(3):
+            assert outcome(client, handler.add(client)) == (
+                False,
+                b"Unspeakable: (it cannot be told)",
+            )
+    with worker.running(codec=Broken()):
+        for _ in range(3):
+            assert outcome(client, handler.add(client)) == (False, b"SystemExit: broken")
+
+
 def test_what_is_rejected_is_not_tried_again(bench, client):
     """However often the job may fail."""
     worker = bench.worker()

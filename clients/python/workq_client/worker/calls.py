@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from workq_client.codec import Codec, encoded
 from workq_client.errors import DecodeError, InvalidRequest
 from workq_client.models import decoded
-from workq_client.values import milliseconds
 from workq_client.worker.jobs import Held, Interrupted, Reject, Retry, Why, Work
 from workq_client.worker.outcomes import DONE, RELEASED, SILENCE, Outcome, Verb, failed
 
@@ -112,16 +111,15 @@ class Calls:
             return failed(str(error), final=True)
 
     def _raised(self, held: Held, error: BaseException) -> Outcome:
-        job = held.job
         if held.why is not None and isinstance(error, Interrupted | asyncio.CancelledError):
             return interrupted(held)
+        job = held.job
         if isinstance(error, Retry):
-            after_s = None if error.after is None else milliseconds("after", error.after) / 1000
             logger.info("job %s of %s is to be tried again: %s", job.id, job.queue, error.reason)
-            return failed(error.reason or "to be tried again", delay_s=after_s)
+            return failed(str(error.reason) or "to be tried again", delay_s=error.after_s)
         if isinstance(error, Reject):
             logger.info("job %s of %s is rejected: %s", job.id, job.queue, error.reason)
-            return failed(error.reason or "rejected", final=True)
+            return failed(str(error.reason) or "rejected", final=True)
         outcome = failed(described(error))
         if not self._log:
             trace = "".join(traceback.format_exception(error))

@@ -10,9 +10,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from workq_client.codec import Codec
-from workq_client.errors import LeaseLost
+from workq_client.errors import InvalidRequest, LeaseLost
+from workq_client.limits import RETRY_AFTER_MAX_S
 from workq_client.models import Job, decoded
-from workq_client.values import Duration
+from workq_client.values import Duration, milliseconds
 
 if TYPE_CHECKING:
     from workq_client.worker.handlers import Handler
@@ -28,12 +29,17 @@ class Retry(Exception):
         reason: why, for people.
         after: how long the job is held back, in seconds; None for what its `retry_delay` and
             `backoff` say.
+
+    Raises:
+        InvalidRequest: `after` is no duration, or more than a year.
     """
 
     def __init__(self, reason: str = "", *, after: Duration | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.after = after
+        self.after_s = None if after is None else milliseconds("after", after) / 1000
+        if self.after_s is not None and self.after_s > RETRY_AFTER_MAX_S:
+            raise InvalidRequest(f"after is {after!r}; it has to be a year or less")
 
 
 class Reject(Exception):

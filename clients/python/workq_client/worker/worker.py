@@ -322,11 +322,11 @@ class Worker:
         for hook in self._on_start:
             await _called(hook)
         try:
-            ended = self._begin(
+            conductor = self._begin(
                 settings, lambda finished, _: Tasks(settings.concurrency, calls, finished, loop)
             )
-            with signals.taken(ended):
-                return await asyncio.wrap_future(ended.ended)
+            with signals.taken(conductor):
+                return await asyncio.wrap_future(conductor.ended)
         finally:
             for hook in self._on_stop:
                 await _called(hook)

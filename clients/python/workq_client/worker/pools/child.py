@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from workq_client.errors import InvalidRequest
-from workq_client.limits import READ_BYTES, REPLY_BLOCK_BYTES_MAX
+from workq_client.limits import KEEP_S, READ_BYTES, REPLY_BLOCK_BYTES_MAX
 from workq_client.models import Job
 from workq_client.worker.jobs import Held, Why
 from workq_client.worker.outcomes import failed
@@ -124,15 +124,23 @@ class _Child:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._held: Held | None = None
         self._handlers: dict[str, Any] = {}
+        self._touched = 0.0
 
     def say(self, *message: Any) -> None:
         """Say something to the parent; from any thread."""
         with self._lock:
             self._sock.sendall(packed(*message))
 
+    def _touch(self, held: Held) -> None:
+        """Have the parent renew the lease; it does not do so more often than that."""
+        now = time.monotonic()
+        if now - self._touched >= KEEP_S:
+            self._touched = now
+            self.say("touch")
+
     def work(self, worker: Worker) -> None:
         """Do jobs until the parent says that it is enough."""
-        calls, on_start, on_stop = worker.member(self._changes, lambda _: self.say("touch"))
+        calls, on_start, on_stop = worker.member(self._changes, self._touch)
         self._handlers = worker.handlers
         runner = Runner(calls)
         _call_all(runner, on_start)

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from workq_client.limits import TASKS_END_S
-from workq_client.worker.calls import Calls, interrupted
+from workq_client.worker.calls import Calls, described, interrupted, logger
 from workq_client.worker.jobs import Held
+from workq_client.worker.outcomes import failed
 from workq_client.worker.pools import Finished
 
 T = TypeVar("T")
@@ -86,7 +87,14 @@ class Tasks:
 
     async def _work(self, held: Held) -> None:
         held.started = time.monotonic()
-        outcome = interrupted(held) if held.interrupted else await self._calls.asynchronous(held)
+        try:
+            if held.interrupted:
+                outcome = interrupted(held)
+            else:
+                outcome = await self._calls.asynchronous(held)
+        except BaseException as error:  # of what is around the handler: the place must not end
+            logger.exception("job %s of %s: its call has failed", held.job.id, held.job.queue)
+            outcome = failed(described(error))
         held.returned = True
         self._finished((held, outcome))
         if held in self._abandoned:

@@ -7,8 +7,9 @@ from collections import deque
 from queue import SimpleQueue
 
 from workq_client.limits import THREAD_END_S
-from workq_client.worker.calls import Calls
+from workq_client.worker.calls import Calls, described, logger
 from workq_client.worker.jobs import Held
+from workq_client.worker.outcomes import failed
 from workq_client.worker.pools import Finished
 from workq_client.worker.pools.runner import Runner, interrupt
 
@@ -48,7 +49,12 @@ class Threads:
                 held = self._jobs.popleft()
             except IndexError:
                 continue
-            self._finished((held, runner.run(held)))
+            try:
+                outcome = runner.run(held)
+            except BaseException as error:  # of what is around the handler: the place must not end
+                logger.exception("job %s of %s: its call has failed", held.job.id, held.job.queue)
+                outcome = failed(described(error))
+            self._finished((held, outcome))
         self._threads.discard(own)
         runner.close()
 
