@@ -510,6 +510,24 @@ def test_a_worker_that_stops_finishes_what_runs_and_gives_back_the_rest(bench, c
     assert client.inspect_job(later).state in (State.NEW, State.PENDING, State.COMPLETED)
 
 
+def test_a_job_that_comes_when_the_worker_stops_is_given_back(bench, client):
+    """Its lease was on its way. That is no reason to end with anything but 0."""
+    worker = bench.worker()
+    worker.job("q")(bench.form(lambda payload: payload))
+    for _ in range(3):
+        thread, statuses = ended(worker)
+        until = time.monotonic() + PATIENCE_S
+        while not client.stats()["waiting"]:
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        worker.stop()
+        job_id = client.add("q", b"x")
+        thread.join(PATIENCE_S)
+        assert statuses == [0]
+        assert (client.inspect_job(job_id).state, client.inspect_job(job_id).attempts) == (0, 0)
+        client.delete(job_id)
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 def test_what_does_not_finish_is_interrupted_and_given_back(bench, client, gate, at_once):
     """When the time for that is over, or at once if the worker has to stop now. The attempt does

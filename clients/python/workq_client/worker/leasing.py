@@ -209,6 +209,7 @@ class Conductor:
         held = [Held(job, self._handlers[job.queue], now) for job in jobs]
         if self._stopping:  # it was on its way
             for one in held:
+                one.over = True
                 self._reporter.put(one, RELEASED)
             self._held.update(held)
             return

@@ -322,10 +322,11 @@ class Worker:
         for hook in self._on_start:
             await _called(hook)
         try:
-            conductor = self._begin(
+            conductor = self._conduct(
                 settings, lambda finished, _: Tasks(settings.concurrency, calls, finished, loop)
             )
             with signals.taken(conductor):
+                self._start(conductor)
                 return await asyncio.wrap_future(conductor.ended)
         finally:
             for hook in self._on_stop:
@@ -333,17 +334,20 @@ class Worker:
 
     def _conducted(self, settings: Settings, make_pool: MakePool) -> Future[bool]:
         """Work; return what came of it."""
-        conductor = self._begin(settings, make_pool)
+        conductor = self._conduct(settings, make_pool)
         with signals.taken(conductor):
+            self._start(conductor)
             wait([conductor.ended])
         return conductor.ended
 
-    def _begin(self, settings: Settings, make_pool: MakePool) -> Conductor:
+    def _conduct(self, settings: Settings, make_pool: MakePool) -> Conductor:
         self._conductor = Conductor(settings, self.handlers, make_pool)
-        self._conductor.start()
+        return self._conductor
+
+    def _start(self, conductor: Conductor) -> None:
+        conductor.start()
         if self._ready is not None:
             self._ready.set()
-        return self._conductor
 
     def _calls(self, settings: Settings) -> Calls:
         return Calls(settings.codec, self._plain, self._asynchronous, self._renew)
