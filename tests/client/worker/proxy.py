@@ -17,11 +17,13 @@ class Line:
 
     Attributes:
         silent: whether it has fallen silent: nothing comes through any more, and nobody is told.
+        completing: whether the last request was a result.
     """
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
         self.silent = False
+        self.completing = False
         self.client: asyncio.Transport | None = None
         self.server: asyncio.Transport | None = None
         self.early = bytearray()
@@ -199,7 +201,8 @@ class Proxy:
         the server has it too, but for the last: that one is lost on its way."""
         if line.silent:
             return
-        lost = b"complete " in data and self._spring("complete")
+        line.completing = data.startswith(b"complete ")
+        lost = line.completing and self._spring("complete")
         if lost:
             return
         if line.server is None:
@@ -215,7 +218,7 @@ class Proxy:
         of it has come through."""
         if line.silent or line.client is None:
             return
-        moment = "half a job" if b"token=" in data else "half a reply" if data == b"+OK\r\n" else ""
+        moment = "half a job" if b"token=" in data else "half a reply" if line.completing else ""
         if moment and self._trap is not None and self._trap[0] == moment:
             line.client.write(data[: len(data) // 2])
             with suppress(OSError):

@@ -150,9 +150,9 @@ class Case:
         self.proxy.do(self.proxy.heal)
         self.client.ping()
 
-    def add(self, name: str, payload: bytes, ttr: float, delay: float = 0.05) -> str:
-        """Add a job, which is ready when its arrival is acknowledged: the harm that it brings must
-        not come upon who adds it."""
+    def add(self, name: str, payload: bytes, ttr: float, delay: float = 0.25) -> str:
+        """Add a job, which is ready only when its arrival is acknowledged and the harm prepared:
+        that must not come upon who adds it."""
         queue = f"{self.pool}.{self.harm}.{name}"
         return self.client.add(queue, payload, ttr=ttr, delay=delay)
 
@@ -168,15 +168,15 @@ class Case:
                 time.sleep(0.01)
             self.proxy.do(self.strike)
         else:
-            self.proxy.arm(state, self.strike)
-            if state in ("connecting", "hello"):
-                self.proxy.do(self.proxy.cut)
-            elif state == "touch":
+            if state == "touch":
                 kept = self.add("long", b"1.2", 1.5)
             elif state == "half a job":
                 self.add("quick", b"lost", 3600)
-            elif state != "lease":
+            elif state in ("complete", "half a reply"):
                 kept = self.add("quick", b"kept", 3600)
+            self.proxy.arm(state, self.strike)
+            if state in ("connecting", "hello"):
+                self.proxy.do(self.proxy.cut)
             assert self.proxy.sprung.wait(PATIENCE_S), "that state did not come"
         time.sleep(LONG_HARM_S if state == "pausing" else HARM_S[self.harm])
         self.heal()
