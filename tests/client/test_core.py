@@ -316,6 +316,40 @@ def test_what_is_left_of_a_wait_is_asked_for_anew(clock):
     assert [words[-1] for words in world.server.done] == ["5000", "3000"]
 
 
+@pytest.mark.parametrize("late_s, left_s", [(0.0, 2.0), (0.5, 1.5), (1.9, 1.0), (5.0, 1.0)])
+def test_a_wait_that_is_sent_late_has_time_for_its_answer(clock, late_s, left_s):
+    """A job that came when nobody listens any more would be lost until its lease is over. So the
+    call may take a second longer, but no more."""
+    world = World()
+    core = world.core()
+    slot = core.slot(requests.lease("mails", wait=1))
+
+    def at(_, step):
+        if step.what == "connect" and not world.wires:
+            clock.now += min(late_s, 1.9)  # it takes long, and comes to pass
+        return None
+
+    drive(core.converse(Listed([slot]), waits=True), at)
+    assert slot.until - clock.now == pytest.approx(max(left_s, 1.0) if late_s else 2.0)
+    asked_ms = int(world.server.done[0][-1])
+    assert asked_ms == pytest.approx(max(1000 - late_s * 1000, 0), abs=1)
+
+
+def test_connections_that_were_kept_are_given_up_with_one_that_falls_silent():
+    """Those for calls that wait among them: each would have to be found out for itself."""
+    world = World()
+    core = world.core()
+    core._quick.idle.append(through(core._open(1.0)))
+    core._waiting.idle.append(through(core._open(1.0)))
+
+    def at(_, step):
+        return Late() if step.what == "exchange" else None
+
+    with pytest.raises(NoReply):
+        drive(core.call(requests.ping()), at)
+    assert [wire.closed for wire in world.wires] == [True, True]
+
+
 def test_connections_that_were_kept_are_given_up_with_one_that_breaks():
     """They are as old, and would fail one call after the other."""
     world = World()

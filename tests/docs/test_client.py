@@ -1,4 +1,4 @@
-"""docs/client.md and two READMEs: the examples run, print what they say, and have types."""
+"""Pages about the client, and two READMEs: the examples run, print what they say, have types."""
 
 import contextlib
 import io
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
 FILES = {
     "client": "docs/client.md",
+    "worker": "docs/worker.md",
     "tour": "README.md",
     "package": "clients/python/README.md",
 }
@@ -50,7 +51,8 @@ def test_the_examples_print_what_the_page_says(page, url):
         with contextlib.redirect_stdout(printed):
             exec(compile(code, page, "exec"), names)
         if told:
-            told = told.replace("{report}", names.get("report", ""))
+            for name in ("report", "nonsense"):
+                told = told.replace(f"{{{name}}}", names.get(name, ""))
             assert printed.getvalue() == told
 
 

@@ -9,8 +9,11 @@
         print(client.result(job_id).data)
 
 `Client` is for programs with threads, `AsyncClient` for asyncio; both have the same methods, one
-for each command (`workq_client.requests`). What can go wrong is in `workq_client.errors`.
+for each command (`workq_client.requests`). `Worker` takes jobs and has them done by functions. What
+can go wrong is in `workq_client.errors`.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from workq_client.answers import Answer, Entry, Shape
 from workq_client.client import AsyncClient, AsyncPipeline, Client, Pending, Pipeline
@@ -55,6 +58,9 @@ from workq_client.models import (
 )
 from workq_client.requests import ASK_ANEW, ONCE, Again, Request
 
+if TYPE_CHECKING:
+    from workq_client.worker import Handler, Interrupted, Reject, Retry, Work, Worker
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -79,7 +85,9 @@ __all__ = [
     "DuplicateJob",
     "DuplicateResult",
     "Entry",
+    "Handler",
     "Hello",
+    "Interrupted",
     "InvalidArgument",
     "InvalidRequest",
     "Job",
@@ -96,8 +104,10 @@ __all__ = [
     "Pipeline",
     "QueueInfo",
     "Refused",
+    "Reject",
     "Request",
     "Result",
+    "Retry",
     "ServerError",
     "ServerInfo",
     "Shape",
@@ -108,5 +118,18 @@ __all__ = [
     "TooManyConnections",
     "UnknownCommand",
     "Unreachable",
+    "Work",
+    "Worker",
     "WorkqError",
 ]
+
+#: What is loaded when it is asked for: most programs only hand jobs in.
+_OF_THE_WORKER = ("Handler", "Interrupted", "Reject", "Retry", "Work", "Worker")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_THE_WORKER:
+        from workq_client import worker
+
+        return getattr(worker, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -56,6 +56,9 @@ T = TypeVar("T")
 #: The largest block that a server takes which was not asked yet.
 _BLOCK_BYTES = 1024 * 1024
 
+#: From when on a request that waits is sent late: what is left of its wait is told anew.
+_LATE_S = 0.005
+
 #: What the server says of a connection, not of the request that seems to get it for an answer.
 _OF_CONNECTIONS = ("Idle timeout", "Request timeout", "Log failed")
 
@@ -177,18 +180,31 @@ class Slot(Generic[T]):
         data: its bytes.
         until: when its time is over, once it is the next to be answered.
         wait_until: when the server's part of that is.
+        latest: up to when that time may be extended.
         sent: whether a server may have it.
         lost: whether it was sent on a connection that broke.
         done: whether `value` or `error` is there.
     """
 
-    __slots__ = ("data", "done", "error", "lost", "request", "sent", "until", "value", "wait_until")
+    __slots__ = (
+        "data",
+        "done",
+        "error",
+        "latest",
+        "lost",
+        "request",
+        "sent",
+        "until",
+        "value",
+        "wait_until",
+    )
 
     def __init__(self, request: Request[T], block: bytes | None) -> None:
         self.request = request
         self.data = request.encode(block, request.wait_ms)
         self.until = 0.0
         self.wait_until = 0.0
+        self.latest = 0.0
         self.sent = False
         self.lost = False
         self.done = False
@@ -205,12 +221,19 @@ class Slot(Generic[T]):
         self.until = now + (
             wait_s + request.work_ms / 1000 + GRACE_S if request.waits else timeout_s
         )
+        self.latest = self.until + GRACE_S
 
     def renew(self, now: float) -> None:
-        """Ask anew: of its wait, what is left of it."""
-        if self.request.waits and not self.request.has_block:
-            wait_ms = max(int((self.wait_until - now) * 1000), 0)
-            self.data = self.request.encode(None, wait_ms)
+        """Ask late, or anew: of its wait, what is left of it. The answer has its time all the same:
+        a job that comes when nobody listens any more is lost until its lease is over."""
+        request = self.request
+        if not request.waits or request.has_block:
+            return
+        left_s = max(self.wait_until - now, 0.0)
+        if (request.wait_ms or 0) / 1000 - left_s < _LATE_S:
+            return
+        self.data = request.encode(None, int(left_s * 1000))
+        self.until = min(max(self.until, now + left_s + GRACE_S), self.latest)
 
     def settle(self, answer: Answer | Refused, codec: Codec) -> None:
         """Take the answer in."""
@@ -484,17 +507,19 @@ class Core:
             except (Busy, Unreachable, ClientClosed, Refused) as error:
                 cause = None if isinstance(error, ClientClosed) else attempts.cause
                 return self._give_up(queue, error, cause or error)
+            queue[0].renew(time.monotonic())
             try:
                 await self._talk(link, queue, source, attempts)
                 self._give_back(pool, link)
                 return None
             except Late as late:
                 self._drop(pool, link)
+                self._drop_idle()
                 unreachable = Unreachable(str(self.address), attempts.count + 1, late)
                 return self._give_up(queue, unreachable, late)
             except (Lost, OSError) as lost:
                 self._drop(pool, link)
-                pool.drop_idle()  # they are as old, and broke with it
+                self._drop_idle()
                 cause = lost.cause if isinstance(lost, Lost) else lost
                 attempts.lost(cause)
                 self._after_loss(queue, cause)
@@ -511,7 +536,6 @@ class Core:
 
     def _after_loss(self, queue: deque[Slot[Any]], cause: BaseException) -> None:
         """Go through what was under way on a connection that broke."""
-        now = time.monotonic()
         for slot in list(queue):
             if slot.sent and not slot.request.again.repeat:
                 slot.fail(OutcomeUnknown(slot.request.command, slot.request.job_id, cause))
@@ -519,8 +543,6 @@ class Core:
                 continue
             slot.lost = slot.lost or slot.sent
             slot.sent = False
-            if slot.until:
-                slot.renew(now)
 
     async def _talk(
         self, link: Link, queue: deque[Slot[Any]], source: Source, attempts: Attempts
@@ -679,6 +701,12 @@ class Core:
             return
         pool.idle.append(link)
         pool.places.give_back()
+
+    def _drop_idle(self) -> None:
+        """Give up connections that are kept: they are as old as one that broke or went silent, and
+        each would have to be found out for itself."""
+        self._quick.drop_idle()
+        self._waiting.drop_idle()
 
     def _drop(self, pool: Pool, link: Link) -> None:
         """Give a connection up."""

@@ -64,3 +64,97 @@ MANY_ERRORS_MAX: Final = 100
 
 #: What an error shows of bytes that make no sense.
 EXCERPT_BYTES_MAX: Final = 80
+
+# --- the worker ---------------------------------------------------------------------------------
+
+#: How many handlers run at a time unless told otherwise. More threads than this seldom help in one
+#: interpreter, and tasks that need more say so.
+CONCURRENCY: Final = 10
+
+#: Jobs that a worker takes beyond those that can run now, and only as many as it has lately done in
+#: so many seconds: short jobs need not wait for the next lease, long ones not for their turn here.
+PREFETCH_MAX: Final = 200
+PREFETCH_S: Final = 0.05
+
+#: A job that was taken and has not begun after so long is given back: others may be free.
+PREFETCHED_MAX_S: Final = 1.0
+
+#: How often the speed of a worker is measured, for its prefetch.
+PACE_S: Final = 0.1
+
+#: How long the server lets a lease wait. With the second that the client waits longer it is how
+#: long a connection that has gone silent may go unnoticed, which is less than two seconds.
+LEASE_WAIT_S: Final = 0.3
+
+#: Jobs of one lease: the server gives no more at once.
+LEASE_COUNT_MAX: Final = 100
+
+#: Queues of one lease, and so of one worker: the server takes no more.
+LEASE_QUEUES_MAX: Final = 256
+
+#: How long any other call of a worker may take before it is made anew on another connection.
+WORKER_TIMEOUT_S: Final = 1.3
+
+#: How long a worker waits at the most after a lease that failed, shortened by chance.
+LEASE_PAUSE_S: Final = 0.3
+
+#: A lease is renewed when a third of its time is over, so that two attempts may fail. It is looked
+#: this often which leases are due, and which time limits are over.
+KEEP_S: Final = 0.05
+
+#: How long until a renewal that failed is tried again.
+RENEW_AGAIN_S: Final = 0.25
+
+#: Reports of one pipeline, and those that may wait to be sent before no more jobs are taken.
+REPORTS_AT_ONCE_MAX: Final = 500
+REPORTS_WAITING_MAX: Final = 2000
+
+#: How long it is tried to report what became of a job, and how long after a failure it is tried
+#: again. A server that was started anew with a large log is back by then.
+REPORT_PATIENCE_S: Final = 60.0
+REPORT_AGAIN_S: Final = 0.1
+
+#: Characters of what is told of a failed job; the traceback is in the log.
+FAILURE_CHARACTERS_MAX: Final = 1000
+
+#: How long `Retry` may have a job held back: the server takes no longer delay.
+RETRY_AFTER_MAX_S: Final = 365 * 86_400
+
+#: How long a handler that was interrupted may take to end, before its place is given up.
+INTERRUPTED_S: Final = 5.0
+
+#: How long a worker that stops lets handlers finish unless told otherwise; systemd and Kubernetes
+#: kill after 90 and 30 seconds.
+SHUTDOWN_S: Final = 25.0
+
+#: How long a worker that stops tries to send its last reports, and, when it has to stop now, how
+#: long it waits for handlers to end.
+LAST_REPORTS_S: Final = 5.0
+STOP_NOW_S: Final = 0.5
+
+#: How long after its last answer a server counts as reachable, for the health of a worker, and how
+#: often that is looked at.
+HEALTHY_S: Final = 5.0
+HEALTH_S: Final = 1.0
+
+#: What is read of a request for the health, how long it may take, and how many there may be.
+HEALTH_REQUEST_BYTES_MAX: Final = 8192
+HEALTH_REQUEST_S: Final = 2.0
+HEALTH_REQUESTS_MAX: Final = 16
+
+#: How long a thread without work has to end.
+THREAD_END_S: Final = 1.0
+
+#: How long tasks that are left at the end have to let themselves be cancelled.
+TASKS_END_S: Final = 1.0
+
+#: How long a child process has to end by itself, its `on_stop` included, before it is killed.
+CHILD_END_S: Final = 5.0
+
+#: The pause before a child is started that takes the place of one which never came up: the first,
+#: and the longest, reached by doubling.
+CHILD_PAUSE_FIRST_S: Final = 0.1
+CHILD_PAUSE_MAX_S: Final = 10.0
+
+#: How long what a dead child has written last may take to arrive.
+CHILD_LAST_WORDS_S: Final = 0.2

@@ -15,7 +15,17 @@ from workq_client.errors import DecodeError, JobFailed
 from workq_client.values import TTL, TTR, Duration
 
 
-def _decoded(codec: Codec, data: bytes, what: str) -> Any:
+def decoded(codec: Codec, data: bytes, what: str) -> Any:
+    """The value of some bytes.
+
+    Args:
+        codec: that reads them.
+        data: the bytes.
+        what: they are, for the error.
+
+    Raises:
+        DecodeError: they are none.
+    """
     try:
         return codec.decode(data)
     except (ValueError, TypeError, RecursionError) as error:
@@ -54,7 +64,7 @@ class Job:
         Raises:
             DecodeError: it cannot be.
         """
-        return _decoded(self.codec, self.payload, f"the payload of job {self.id}")
+        return decoded(self.codec, self.payload, f"the payload of job {self.id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class Result:
         Raises:
             DecodeError: it cannot be.
         """
-        return _decoded(self.codec, self.data, f"the result of job {self.id}")
+        return decoded(self.codec, self.data, f"the result of job {self.id}")
 
     def check(self) -> Result:
         """This result, if it is that of a success.
@@ -161,7 +171,7 @@ class JobInfo:
         Raises:
             DecodeError: it cannot be.
         """
-        return _decoded(self.codec, self.payload, f"the payload of job {self.id}")
+        return decoded(self.codec, self.payload, f"the payload of job {self.id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,116 @@
+"""Telling whether a worker works: a file whose time is set each second, or a port that answers.
+
+It works if the server has answered it within the last seconds, be it that there are no jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from workq_client.errors import InvalidRequest
+from workq_client.limits import (
+    HEALTH_REQUEST_BYTES_MAX,
+    HEALTH_REQUEST_S,
+    HEALTH_REQUESTS_MAX,
+    HEALTH_S,
+)
+
+
+class Patient(Protocol):
+    """Whose health it is."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it works."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was told to take no jobs."""
+        ...
+
+
+@asynccontextmanager
+async def served_health(where: str | int | None, patient: Patient) -> AsyncIterator[None]:
+    """Tell of somebody's health inside an `async with`.
+
+    Args:
+        where: the path of a file; a port of this machine, or `host:port`; None for nowhere.
+        patient: whose.
+
+    Raises:
+        OSError: there is no listening there, or no writing.
+    """
+    if where is None:
+        yield
+        return
+    host, _, port = where.rpartition(":") if isinstance(where, str) else ("127.0.0.1", "", where)
+    if isinstance(port, int) or (host and port.isdigit()):
+        place = _Port(patient)
+        server = await asyncio.start_server(
+            place.answer, host.strip("[]"), int(port), limit=HEALTH_REQUEST_BYTES_MAX
+        )
+        try:
+            yield
+        finally:
+            server.close()
+        return
+    if not where:
+        raise InvalidRequest("health is an empty path")
+    path = Path(str(where))
+    path.touch()  # noqa: ASYNC240 - a moment
+    task = asyncio.create_task(_keep_file(path, patient))
+    try:
+        yield
+    finally:
+        task.cancel()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - a moment
+
+
+async def _keep_file(path: Path, patient: Patient) -> None:
+    while True:
+        if patient.healthy:
+            with suppress(OSError):  # a full disk is no reason to stop
+                path.touch()  # noqa: ASYNC240 - a moment, each second
+        await asyncio.sleep(HEALTH_S)
+
+
+class _Port:
+    """Answers whoever asks by HTTP: 200 or 503.
+
+    Args:
+        patient: whose health it is.
+    """
+
+    def __init__(self, patient: Patient) -> None:
+        self._patient = patient
+        self._asking = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request, whatever it asks for."""
+        self._asking += 1
+        try:
+            if self._asking <= HEALTH_REQUESTS_MAX:
+                async with asyncio.timeout(HEALTH_REQUEST_S):
+                    await reader.readuntil(b"\r\n\r\n")
+                    writer.write(self._told())
+                    await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            self._asking -= 1
+            writer.close()
+
+    def _told(self) -> bytes:
+        text = "unreachable"
+        if self._patient.healthy:
+            text = "paused" if self._patient.paused else "ok"
+        status = "200 OK" if self._patient.healthy else "503 Service Unavailable"
+        return (
+            f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(text) + 1}\r\n"
+            f"Connection: close\r\n\r\n{text}\n"
+        ).encode()

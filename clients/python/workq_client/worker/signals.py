@@ -1,0 +1,80 @@
+"""What signals mean to a worker.
+
+SIGTERM and SIGINT: finish what runs, and end; the second time: end now; the third
+time: whatever happens. SIGUSR1: take no more jobs;
+SIGUSR2: take them again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from workq_client.worker.leasing import Conductor
+
+logger = logging.getLogger("workq_client.worker")
+
+
+class _Received:
+    """Takes signals for a conductor.
+
+    Args:
+        conductor: the conductor.
+    """
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+        self.by: int | None = None
+        self.twice = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT."""
+        name = signal.Signals(number).name
+        if self.by is None:
+            self.by = number
+            logger.info("%s: no more jobs are taken; what runs is finished", name)
+            self._conductor.stop()
+        elif self.twice:
+            logger.error("%s again: the worker is killed", name)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        else:
+            self.twice = True
+            logger.warning("%s again: what runs is interrupted", name)
+            self._conductor.stop(at_once=True)
+
+    def pause(self, number: int, frame: FrameType | None) -> None:
+        """SIGUSR1."""
+        logger.info("SIGUSR1: paused, until SIGUSR2")
+        self._conductor.pause()
+
+    def resume(self, number: int, frame: FrameType | None) -> None:
+        """SIGUSR2."""
+        logger.info("SIGUSR2: taking jobs again")
+        self._conductor.resume()
+
+
+@contextmanager
+def taken(conductor: Conductor) -> Iterator[None]:
+    """Take signals inside a `with`, if this is the main thread: no other one can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = _Received(conductor)
+    takers = {
+        signal.SIGTERM: received.stop,
+        signal.SIGINT: received.stop,
+        signal.SIGUSR1: received.pause,
+        signal.SIGUSR2: received.resume,
+    }
+    before = {number: signal.signal(number, taker) for number, taker in takers.items()}
+    try:
+        yield
+    finally:
+        for number, taker in before.items():
+            signal.signal(number, signal.SIG_DFL if taker is None else taker)

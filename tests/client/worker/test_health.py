@@ -1,0 +1,121 @@
+"""Telling whether a worker works: by a file, or by a port."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+
+import pytest
+from workq_client import Worker
+from workq_client.worker import health, leasing
+
+from tests.client.worker.conftest import PATIENCE_S
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Seconds are shorter."""
+    monkeypatch.setattr(leasing, "HEALTHY_S", 0.3)
+    monkeypatch.setattr(leasing, "HEALTH_S", 0.05)
+    monkeypatch.setattr(health, "HEALTH_S", 0.01)
+
+
+def free_port():
+    """A port that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def made(server, where):
+    """A worker."""
+    worker = Worker(server.url, health=where)
+    worker.job("q")(lambda payload: payload)
+    return worker
+
+
+def until(true):
+    """Wait until something is so."""
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def asked(port):
+    """What the port answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError:
+        return None
+
+
+def test_a_file_has_its_time_set_while_the_server_answers(quick, server, tmp_path):
+    """And is gone when the worker has ended."""
+    path = tmp_path / "alive"
+    with made(server, str(path)).running():
+        until(path.exists)
+        first = path.stat().st_mtime_ns
+        until(lambda: path.stat().st_mtime_ns > first)
+        with server.away():
+            time.sleep(0.5)
+            last = path.stat().st_mtime_ns
+            time.sleep(0.1)
+            assert path.stat().st_mtime_ns == last
+        until(lambda: path.stat().st_mtime_ns > last)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("form", [int, "127.0.0.1:{}".format])
+def test_a_port_tells_it_by_http(quick, server, form):
+    """Paused is healthy."""
+    port = free_port()
+    worker = made(server, form(port))
+    with worker.running():
+        until(lambda: asked(port) == (200, b"ok\n"))
+        worker.pause()
+        assert asked(port) == (200, b"paused\n")
+        worker.resume()
+        with server.away():
+            until(lambda: asked(port) == (503, b"unreachable\n"))
+        until(lambda: asked(port) == (200, b"ok\n"))
+
+
+def test_a_worker_that_has_all_places_taken_is_healthy(quick, server, client):
+    """Though it takes no jobs for a while, it asks whether the server is there."""
+    port = free_port()
+    worker = Worker(server.url, health=port, concurrency=1)
+    worker.job("q")(lambda payload: time.sleep(0.8))
+    with worker.running():
+        job_id = client.add("q")
+        time.sleep(0.5)
+        assert asked(port) == (200, b"ok\n")
+        client.result(job_id, wait=PATIENCE_S)
+
+
+def test_who_asks_badly_is_no_harm(quick, server, monkeypatch):
+    """Too much, too slowly, nothing at all."""
+    monkeypatch.setattr(health, "HEALTH_REQUEST_S", 0.1)
+    port = free_port()
+    with made(server, port).running():
+        until(lambda: asked(port) == (200, b"ok\n"))
+        for data in (b"x" * 100_000, b"GET / HTTP/1.1\r\n", b""):
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
+                sock.sendall(data)
+                with suppress(ConnectionResetError):
+                    assert sock.recv(1) == b""
+        assert asked(port) == (200, b"ok\n")
+
+
+def test_a_port_that_is_taken_ends_the_worker_before_it_begins(server):
+    """With the system's words."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = made(server, listener.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            worker.run()

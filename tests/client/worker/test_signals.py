@@ -1,0 +1,112 @@
+"""A worker as a program: what signals do to it, and its exit status."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from workq_client import State
+
+from tests.client.worker.conftest import PATIENCE_S
+
+PROGRAM = """
+import asyncio, logging, sys, time
+from workq_client import Worker
+
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+worker = Worker(sys.argv[1], pool=sys.argv[2], concurrency=1, shutdown_timeout=float(sys.argv[3]))
+
+if sys.argv[2] == "tasks":
+    @worker.job("q")
+    async def task(payload: bytes) -> bytes:
+        await asyncio.sleep(float(payload))
+        return payload
+else:
+    @worker.job("q")
+    def plain(payload: bytes) -> bytes:
+        until = time.monotonic() + float(payload)
+        while time.monotonic() < until:
+            time.sleep(0.01)
+        return payload
+
+if __name__ == "__main__":
+    sys.exit(worker.run())
+"""
+
+
+@pytest.fixture(params=["threads", "tasks", "processes"])
+def program(request, tmp_path, server):
+    """Starts it."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM, "utf-8")
+    started = []
+
+    def start(shutdown_s):
+        command = [sys.executable, path, server.url, request.param, str(shutdown_s)]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def begun(client, payload):
+    """A job that runs."""
+    job_id = client.add("q", payload, ttr=600)
+    until = time.monotonic() + PATIENCE_S
+    while client.inspect_job(job_id).state is not State.LEASED:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    time.sleep(0.05)  # from its lease to its handler
+    return job_id
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_has_it_finish_what_runs(program, client, number):
+    """And end with 0."""
+    process = program(600)
+    job_id = begun(client, b"0.3")
+    process.send_signal(number)
+    assert process.wait(PATIENCE_S) == 0
+    assert client.result(job_id).data == b"0.3"
+
+
+def test_a_second_signal_ends_it_now(program, client):
+    """What ran is given back, and the status is 1."""
+    process = program(600)
+    job_id = begun(client, b"600")
+    process.send_signal(signal.SIGTERM)
+    while "SIGTERM" not in process.stderr.readline():
+        pass
+    assert client.inspect_job(job_id).state is State.LEASED
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 1
+    assert client.inspect_job(job_id).state is State.NEW
+
+
+def test_what_does_not_finish_in_time_is_given_back(program, client):
+    """After one signal."""
+    process = program(0.1)
+    job_id = begun(client, b"600")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 1
+    assert client.inspect_job(job_id).state is State.NEW
+
+
+def test_it_is_paused_and_resumed(program, client):
+    """By SIGUSR1 and SIGUSR2."""
+    process = program(600)
+    client.result(client.add("q", b"0"), wait=PATIENCE_S)
+    process.send_signal(signal.SIGUSR1)
+    while client.stats()["waiting"]:
+        time.sleep(0.005)
+    job_id = client.add("q", b"0")
+    time.sleep(0.02)
+    assert client.inspect_job(job_id).state is State.NEW
+    process.send_signal(signal.SIGUSR2)
+    assert client.result(job_id, wait=PATIENCE_S).data == b"0"
