@@ -1,7 +1,10 @@
 """The first pages: what README.md shows is what one sees, and every link leads somewhere."""
 
+import os
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,52 @@ def test_make_run_leaves_the_address_to_arguments_and_environment(program) -> No
     last = done.stdout.splitlines()[-1]
     assert last.endswith(" .venv/bin/workq-server --max-jobs 7")
     assert last.startswith("WORKQ_SERVER_CMDLOG_PATH=${WORKQ_SERVER_CMDLOG_PATH-data} ")
+
+
+def test_the_three_terminals_show_what_one_sees(tmp_path: Path) -> None:
+    """Server, worker and producer, as a new user would paste them."""
+    part = README[README.index("## Three terminals") : README.index("## A minute's tour")]
+    program, started, typed_in = re.findall(r"^```\w+\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
+    (tmp_path / "shout.py").write_text(program, encoding="utf-8")
+    environment = os.environ | {"WORKQ_URL": f"workq+unix://{tmp_path}/s"}
+    workq = [sys.executable, "-m", "workq.cli.workq"]
+    server = [sys.executable, "-m", "workq", "--listen", f"unix:{tmp_path}/s"]
+    assert started.split() == ["$", ".venv/bin/workq", "worker", "shout:worker"]
+    with (
+        subprocess.Popen(server, stderr=subprocess.PIPE, text=True) as serving,
+        subprocess.Popen(
+            [*workq, "worker", "shout:worker"],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.DEVNULL,
+        ) as working,
+    ):
+        try:
+            assert serving.stderr is not None
+            assert "Listening" in serving.stderr.readline()
+            _see(typed_in.splitlines(), workq, environment)
+        finally:
+            working.terminate()
+            working.wait(20)
+            serving.terminate()
+
+
+def _see(lines: list[str], workq: list[str], environment: dict[str, str]) -> None:
+    """Type what stands behind a `$`, and compare what comes with the lines below it."""
+    told: dict[str, str] = {}  # the ids that came, by those that are shown
+    while lines:
+        line = lines.pop(0)
+        for shown, came in told.items():
+            line = line.replace(shown, came)
+        words = shlex.split(line.removeprefix("$ .venv/bin/workq "))
+        if words == ["top"]:
+            words.append("--once")
+        done = subprocess.run(
+            [*workq, *words], env=environment, capture_output=True, text=True, check=True
+        )
+        if lines and not lines[0].startswith("$"):
+            shown = lines.pop(0)
+            if words[0] == "add":
+                told[shown] = done.stdout.strip()
+            else:
+                assert done.stdout.strip() == shown
