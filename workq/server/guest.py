@@ -147,6 +147,7 @@ class Guest:
             raise RuntimeError(_ENDED) from (self.failure or error)
         while not wait([future], timeout=_LOOK_AFTER_SECONDS).done:
             if not self._thread.is_alive():
+                what.close()  # nobody will ever begin it
                 raise RuntimeError(_ENDED) from self.failure
         try:
             return future.result()
