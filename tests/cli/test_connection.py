@@ -7,14 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from workq.cli import statuses, workq
-from workq.cli.connection import TIMEOUT_S, complete_queue
-
-
-def test_the_time_limit_is_the_clients_own():
-    """It stands twice, so that --help is quick."""
-    from workq_client import limits
-
-    assert limits.TIMEOUT_S == TIMEOUT_S
+from workq.cli.connection import complete_queue
 
 
 def test_the_url_on_the_command_line_goes_before_the_environment(cli, server, monkeypatch):

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from workq_client.addresses import Address
 from workq_client.codec import BYTES
-from workq_client.core import Core, Late
+from workq_client.core import Core
+from workq_client.network import Late
 from workq_client.requests import Request
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ import pytest
 from workq_client import blocking
 from workq_client.addresses import Address
 from workq_client.blocking import BlockingNetwork, BlockingPlaces, BlockingWire, run
-from workq_client.core import Late
 from workq_client.limits import ONE_WAIT_S_MAX
+from workq_client.network import Late
 
 from tests.client.fake import Clock
 

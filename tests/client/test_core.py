@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from workq_client import core as core_module
 from workq_client import requests
-from workq_client.core import Attempts, Late, Listed, Pool, Slot
 from workq_client.errors import (
     BrokenReply,
     Busy,
@@ -26,7 +25,10 @@ from workq_client.errors import (
     WorkqError,
 )
 from workq_client.models import Job
+from workq_client.network import Late
+from workq_client.pool import Attempts, Pool
 from workq_client.requests import Request
+from workq_client.slots import Listed, Slot
 
 from tests.client.fake import JOB, Clock, Server, World, drive, steps, through
 

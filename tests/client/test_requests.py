@@ -14,6 +14,7 @@ from workq_client.codec import BYTES, JSON, NOTHING
 from workq_client.errors import BrokenReply, InvalidRequest, NotFound, Refused, TimedOut
 from workq_client.models import Job, NewJob, State
 from workq_client.requests import Request
+from workq_client.requests.request import missing, understand
 
 from tests.client.fake import JOB
 from tests.client.fake import Server as Stand_in
@@ -23,14 +24,7 @@ from workq.wire.grammar import Table
 from workq.wire.reader import Reader as RequestReader
 
 LEASED = Job(JOB, "mails", 1.0, b"hi", 7, 1)
-MADE = [
-    name
-    for name, made in vars(requests).items()
-    if introspection.isfunction(made)
-    and made.__module__ == requests.__name__
-    and not name.startswith("_")
-    and name not in ("understand", "missing")
-]
+MADE = [name for name, made in vars(requests).items() if introspection.isfunction(made)]
 
 
 def read(request, block=b"x"):
@@ -218,8 +212,8 @@ class Talk:
         assert answer is not None
         assert len(reader) == 0
         if isinstance(answer, Refused):
-            return requests.missing(request, answer)
-        return requests.understand(request, answer, codec)
+            return missing(request, answer)
+        return understand(request, answer, codec)
 
 
 def test_the_life_of_a_job_as_the_client_sees_it():
@@ -282,7 +276,7 @@ def test_a_call_that_waits_for_its_result():
     reader.feed(caller.take().encode())
     answer = reader.take(request.shape, "run", JOB)
     assert isinstance(answer, Answer)
-    result = requests.understand(request, answer, BYTES)
+    result = understand(request, answer, BYTES)
     assert (result.success, result.data) == (False, b"odd")
 
 
@@ -306,7 +300,7 @@ def test_a_command_that_is_still_to_come_can_be_asked(pause):
     request = Request((*pause.split(), "mails"), {"for": "5"}, read=lambda answer, _: answer)
     assert request.encode(None, None) == f"{pause} mails -for=5\r\n".encode()
     answer = Answer((), {"since": "now"})
-    assert requests.understand(request, answer, BYTES) is answer
+    assert understand(request, answer, BYTES) is answer
 
 
 @pytest.mark.parametrize("words", [("ping", "a\r\nb"), ("ping", "\n"), ("pïng",)])
@@ -357,7 +351,7 @@ def test_arguments_that_make_no_request_are_told(make):
 def test_an_answer_that_is_none_to_the_request_is_broken(request_, answer):
     """A KeyError from the depths would tell nobody what happened."""
     with pytest.raises(BrokenReply, match=r"no answer to|entries instead of one"):
-        requests.understand(request_, answer, BYTES)
+        understand(request_, answer, BYTES)
 
 
 def test_the_stand_in_knows_the_same_words():

@@ -6,6 +6,7 @@ cases in which the documents leave a choice.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from tests.simulation.model import HELD, LEASED, Job, Model
@@ -27,7 +28,7 @@ from tests.simulation.words import (
 )
 
 
-class Answers:
+class Answers(ABC):
     """The commands.
 
     Attributes:
@@ -48,23 +49,23 @@ class Answers:
     full: bool
     token_before: int
 
+    @abstractmethod
     def _place(self) -> int:
         """The next place in all lines."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wait(self, peer: Peer, wait: Wait) -> None:
         """A request begins to wait, if it may."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hand_out(self, peer: Peer, jobs: list[Job], reply: bytes, wait: Wait | None) -> None:
         """A peer is handed jobs by a reply."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _lent(
         self, peer: Peer, names: Any, most: int, reply: bytes, first: Job | None = None
     ) -> list[Job]:
         """Lease the jobs that a reply hands out, if they are the right ones."""
-        raise NotImplementedError
 
     def _refused_job(self, job_id: bytes, payload: bytes, logged: bool) -> list[bytes]:
         """The errors that a job may get for the state of things; empty if it must be taken."""

@@ -195,7 +195,6 @@ class Broker:
         commit = engine.commit
         if commit:
             engine.commit = []
-        engine.commit_bytes = 0  # of foreground jobs too, which are in no commit
         return commit
 
     def release(self) -> list[Send]:

@@ -48,11 +48,7 @@ def run(options: Namespace) -> int:
     payload = read_payload(options)
     with connect(options) as client:
         identity = client.add(options.queue, payload, **said)
-    if options.json:
-        print_json({"id": identity})
-    else:
-        print(identity)
-    return statuses.OK
+    return new_jobs.tell(identity, options)
 
 
 def _add_lines(options: Namespace, said: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ class Command:
             return  # none of the group is left
 
 
-class _Reader(threading.Thread):
+class _Reader(threading.Thread, ABC):
     """Reads a pipe as long as the command runs, so that it can always write; and then what is left
     in it. Not to its end, for somebody whom the command has started and let go may hold it open.
 
@@ -168,9 +169,9 @@ class _Reader(threading.Thread):
         self.take(data)
         return bool(data)
 
+    @abstractmethod
     def take(self, data: bytes) -> None:
         """Do something with what came."""
-        raise NotImplementedError
 
 
 class _Head(_Reader):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from workq.cli.times import read_duration
 from workq.limits import COMPLETION_MS, LISTED_MAX
 
 if TYPE_CHECKING:
     from workq_client import Client
-
-#: As in `workq_client.limits`; said here so that --help need not import that.
-TIMEOUT_S: Final = 10.0
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -27,7 +24,6 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--timeout",
         type=read_duration,
-        default=TIMEOUT_S,
         metavar="DURATION",
         help="how long it may take to answer, connecting included; a wait not (10s)",
     )
@@ -55,7 +51,8 @@ def connect(options: Namespace) -> Client:
     """The client for what was asked; nothing is connected to before its first call."""
     from workq_client import Client
 
-    return Client(options.url, timeout=options.timeout)
+    said = {} if options.timeout is None else {"timeout": options.timeout}
+    return Client(options.url, **said)
 
 
 def reach(client: Client) -> None:

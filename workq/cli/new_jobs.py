@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Final
 
+from workq.cli import statuses
+from workq.cli.showing import print_json
 from workq.cli.times import read_duration
 
 #: The options that are arguments of the client's `add`, `schedule` and `run`.
@@ -37,6 +39,15 @@ def _duration(parser: ArgumentParser, name: str, help: str) -> None:
 
 def _number(parser: ArgumentParser, name: str, help: str) -> None:
     parser.add_argument(name, type=int, metavar="N", help=help)
+
+
+def tell(identity: str, options: Namespace) -> int:
+    """Print the id of a new job; return the exit status."""
+    if options.json:
+        print_json({"id": identity})
+    else:
+        print(identity)
+    return statuses.OK
 
 
 def arguments(options: Namespace) -> dict[str, Any]:

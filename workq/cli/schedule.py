@@ -5,10 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from workq.cli import new_jobs, statuses
+from workq.cli import new_jobs
 from workq.cli.connection import add_options, add_queue, connect
 from workq.cli.payloads import add_payload, read_payload
-from workq.cli.showing import print_json
 from workq.cli.times import read_moment
 
 NAME: Final = "schedule"
@@ -38,8 +37,4 @@ def run(options: Namespace) -> int:
     said = new_jobs.arguments(options)
     with connect(options) as client:
         identity = client.schedule(options.queue, payload, at=options.at, **said)
-    if options.json:
-        print_json({"id": identity})
-    else:
-        print(identity)
-    return statuses.OK
+    return new_jobs.tell(identity, options)

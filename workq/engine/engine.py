@@ -44,7 +44,6 @@ class Engine(State):
             is so, lengths and heads of queues are not what they should be; single jobs are, for
             `find` fires theirs first.
         commit: the durable transitions made since the broker last took them.
-        commit_bytes: payloads and results in it.
         tally: how often each type of transition was made, foreground jobs included, by number.
         evicted: jobs that reached the end of their TTL unfinished since the start.
     """
@@ -54,7 +53,6 @@ class Engine(State):
         self.wall_ms = 0
         self.behind = False
         self.commit: list[Transition] = []
-        self.commit_bytes = 0
         self.tally = [0] * (max(transitions.NAMES) + 1)
         self.evicted = 0
         self._last_seq = 0
@@ -211,7 +209,6 @@ class Engine(State):
         APPLY[kind](self, transition, None)
         self.tally[kind] += 1
         self.commit.append(transition)
-        self.commit_bytes += len(payload)
 
     def start(self, job_id: bytes, name: bytes, options: Options, payload: bytes) -> Job:
         """Take a foreground job in, whose id is not taken: it lives while its caller waits."""
@@ -280,7 +277,6 @@ class Engine(State):
 
     def complete(self, job: Job, result: bytes) -> None:
         """Finish a job that is not finished, with success."""
-        self.commit_bytes += len(result)
         self._make((transitions.COMPLETED, job.id, result), job)
 
     def fail(
@@ -295,7 +291,6 @@ class Engine(State):
             final: whether this is the last failure whatever its options say.
         """
         if final or job.fails + 1 >= job.options.max_fails or _exhausted(job):
-            self.commit_bytes += len(result)
             self._make((transitions.FAILED, job.id, transitions.FAILURE, result), job)
         elif delay_ms or len(job.options) > PLAIN_OPTIONS:
             self._return(job, transitions.FAILURE, self.now_ms, delay_ms)

@@ -95,7 +95,6 @@ STATE: Final = {
     "wall_ms": VOLATILE,
     "behind": VOLATILE,
     "commit": VOLATILE,
-    "commit_bytes": VOLATILE,
     "tally": VOLATILE,
     "evicted": VOLATILE,
     "_last_seq": VOLATILE,

@@ -16,7 +16,7 @@ can go wrong is in `workq_client.errors`.
 from typing import TYPE_CHECKING, Any
 
 from workq_client.answers import Answer, Entry, Shape
-from workq_client.client import AsyncClient, AsyncPipeline, Client, Pending, Pipeline
+from workq_client.client import AsyncClient, Client
 from workq_client.codec import BYTES, JSON, NOTHING, TEXT, Codec
 from workq_client.errors import (
     BrokenReply,
@@ -56,6 +56,7 @@ from workq_client.models import (
     State,
     Stats,
 )
+from workq_client.pipelines import AsyncPipeline, Pending, Pipeline
 from workq_client.requests import ASK_ANEW, ONCE, Again, Request
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from collections import deque
 from contextlib import suppress
 
 from workq_client.addresses import Address
-from workq_client.core import Late, Places, Wire
 from workq_client.errors import InvalidRequest
 from workq_client.limits import UNREAD_BYTES_MAX
+from workq_client.network import Late, Places, Wire
 
 
 class AsyncWire(asyncio.Protocol):

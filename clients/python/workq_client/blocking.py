@@ -17,8 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from workq_client.addresses import Address
-from workq_client.core import Late, Places, Wire
 from workq_client.limits import ONE_WAIT_S_MAX, READ_BYTES
+from workq_client.network import Late, Places, Wire
 
 T = TypeVar("T")
 

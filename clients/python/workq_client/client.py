@@ -6,50 +6,35 @@ What they do is in `workq_client.requests`, one function for each command; how t
 
 from __future__ import annotations
 
-import inspect
 import os
 import socket
-import time
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from workq_client import addresses, requests
 from workq_client.blocking import BlockingNetwork, run
 from workq_client.codec import BYTES, Codec
-from workq_client.core import Core, Listed, Network, Slot
-from workq_client.errors import InvalidRequest, ManyFailed, WorkqError
+from workq_client.core import Core
+from workq_client.errors import InvalidRequest
 from workq_client.limits import (
     CONNECT_TIMEOUT_S,
     CONNECTIONS_MAX,
-    GATHERING_S_MAX,
-    MANY_COUNTED,
-    MANY_ERRORS_MAX,
     TIMEOUT_S,
     WAITS_MAX,
 )
+from workq_client.many import Many
 from workq_client.models import Hello, NewJob
+from workq_client.network import Network
+from workq_client.pipelines import AsyncPipeline, Pipeline
 from workq_client.requests import Request
+from workq_client.signatures import signed
 from workq_client.values import Duration, milliseconds, name_word
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _signed(make: Callable[..., Any], method: Callable[..., Any], kind: str) -> None:
-    """Let a method tell what it takes and returns, to `help` and to who looks closer."""
-    method.__module__, method.__qualname__ = __name__, f"{kind}.{make.__name__}"
-    told = inspect.signature(make)
-    returns = str(told.return_annotation).removeprefix("Request[").removesuffix("]")
-    method.__signature__ = told.replace(  # type: ignore[attr-defined]
-        parameters=[
-            inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
-            *told.parameters.values(),
-        ],
-        return_annotation=returns if kind != "Pipeline" else f"Pending[{returns}]",
-    )
 
 
 def _blocking(make: Callable[P, Request[T]]) -> Callable[Concatenate[Client, P], T]:
@@ -59,7 +44,7 @@ def _blocking(make: Callable[P, Request[T]]) -> Callable[Concatenate[Client, P],
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.call(make(*args, **kwargs))
 
-    _signed(make, method, "Client")
+    signed(make, method, "Client")
     return method
 
 
@@ -72,242 +57,8 @@ def _awaited(
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.call(make(*args, **kwargs))
 
-    _signed(make, method, "AsyncClient")
+    signed(make, method, "AsyncClient")
     return method
-
-
-def _pending(make: Callable[P, Request[T]]) -> Callable[Concatenate[_Requests, P], Pending[T]]:
-    """The method of a pipeline for a command."""
-
-    @wraps(make)
-    def method(self: _Requests, /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
-        return self.call(make(*args, **kwargs))
-
-    _signed(make, method, "Pipeline")
-    return method
-
-
-class Pending(Generic[T]):
-    """What a pipeline gives for a request: its outcome, once it was sent."""
-
-    def __init__(self, slot: Slot[T]) -> None:
-        self._slot = slot
-
-    @property
-    def done(self) -> bool:
-        """Whether the pipeline was sent."""
-        return self._slot.done
-
-    @property
-    def error(self) -> WorkqError | None:
-        """What went wrong, if anything did."""
-        self._look()
-        return self._slot.error
-
-    def result(self) -> T:
-        """What the call would have returned.
-
-        Raises:
-            WorkqError: what the call would have raised.
-            InvalidRequest: the pipeline was not sent yet.
-        """
-        self._look()
-        return self._slot.outcome()
-
-    def _look(self) -> None:
-        if not self._slot.done:
-            raise InvalidRequest("the pipeline was not sent yet: leave its `with`, or call send()")
-
-
-class _Requests:
-    """What pipelines of both kinds have: requests that are gathered."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._slots: list[Slot[Any]] = []
-
-    def call(self, request: Request[T]) -> Pending[T]:
-        """Gather any request, also one of a command that this client does not know.
-
-        Args:
-            request: the request.
-        """
-        slot = self._core.slot(request)
-        self._slots.append(slot)
-        return Pending(slot)
-
-    async def _send(self) -> None:
-        slots, self._slots = self._slots, []
-        try:
-            rest = await self._core.converse(
-                Listed(slots), waits=any(slot.request.waits for slot in slots)
-            )
-        except BaseException as error:
-            stopped = InvalidRequest("the pipeline was interrupted")
-            for slot in slots:
-                if not slot.done:
-                    slot.give_up(stopped, error, self._core.address)
-            raise
-        for slot in slots:
-            if not slot.done and rest is not None:
-                slot.fail(rest)
-
-    add = _pending(requests.add)
-    schedule = _pending(requests.schedule)
-    new = _pending(requests.new)
-    run = _pending(requests.run)
-    lease = _pending(requests.lease)
-    lease_many = _pending(requests.lease_many)
-    complete = _pending(requests.complete)
-    fail = _pending(requests.fail)
-    touch = _pending(requests.touch)
-    release = _pending(requests.release)
-    result = _pending(requests.result)
-    results = _pending(requests.results)
-    delete = _pending(requests.delete)
-    inspect_job = _pending(requests.inspect_job)
-    inspect_many = _pending(requests.inspect_many)
-    inspect_jobs = _pending(requests.inspect_jobs)
-    inspect_scheduled_jobs = _pending(requests.inspect_scheduled_jobs)
-    inspect_queue = _pending(requests.inspect_queue)
-    inspect_queues = _pending(requests.inspect_queues)
-    inspect_server = _pending(requests.inspect_server)
-    stats = _pending(requests.stats)
-    ping = _pending(requests.ping)
-    help = _pending(requests.help)
-
-
-class Pipeline(_Requests):
-    """Requests that are sent together; each gets its own result or error.
-
-    with client.pipeline() as p:
-        first, second = p.add("mails", b"a"), p.add("mails", b"b")
-    print(first.result(), second.result())
-
-    At the end of `with` they are sent, unless it ends with an exception.
-    """
-
-    def send(self) -> None:
-        """Send what was gathered, and wait until each has its outcome."""
-        run(self._send())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.send()
-
-
-class AsyncPipeline(_Requests):
-    """Requests that are sent together; each gets its own result or error.
-
-    async with client.pipeline() as p:
-        first, second = p.add("mails", b"a"), p.add("mails", b"b")
-    print(first.result(), second.result())
-
-    At the end of `async with` they are sent, unless it ends with an exception.
-    """
-
-    async def send(self) -> None:
-        """Send what was gathered, and wait until each has its outcome."""
-        await self._send()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            await self.send()
-
-
-class _Many:
-    """A source of jobs to be added, which looks after what became of them.
-
-    Args:
-        core: of the client.
-        jobs: these.
-    """
-
-    def __init__(self, core: Core, jobs: Iterable[NewJob] | AsyncIterable[NewJob]) -> None:
-        self._core = core
-        self._sync: Iterator[NewJob] | None = None
-        self._async: AsyncIterator[NewJob] | None = None
-        if isinstance(jobs, AsyncIterable):
-            self._async = aiter(jobs)
-        else:
-            self._sync = iter(jobs)
-        self._slots: list[tuple[NewJob, Slot[str]]] = []
-        self._added = self._failed = 0
-        self._errors: list[tuple[Any, WorkqError]] = []
-        self._broken: Exception | None = None
-        self.slow = False
-
-    async def next(self) -> Slot[Any] | None:
-        """See `Source.next`. After the first failure no more is taken."""
-        while not (self._failed or self._broken):
-            since = time.monotonic()
-            try:
-                job = await self._job()
-            except Exception as error:  # those that are on their way come to their end
-                self._broken = error
-                return None
-            self.slow = time.monotonic() - since > GATHERING_S_MAX
-            if job is None:
-                return None
-            try:
-                slot = self._core.slot(requests.new(job))
-            except InvalidRequest as error:
-                self._note(job, error)
-                return None
-            self._slots.append((job, slot))
-            if len(self._slots) > MANY_COUNTED:
-                self._count()
-            return slot
-        return None
-
-    async def _job(self) -> NewJob | None:
-        if self._sync is not None:
-            return next(self._sync, None)
-        assert self._async is not None
-        return await anext(self._async, None)
-
-    def _note(self, job: NewJob, error: WorkqError) -> None:
-        self._failed += 1
-        if len(self._errors) < MANY_ERRORS_MAX:
-            self._errors.append((job, error))
-
-    def _count(self) -> None:
-        """Look at those that have come to their end."""
-        waiting = []
-        for job, slot in self._slots:
-            if not slot.done:
-                waiting.append((job, slot))
-            elif slot.error is not None:
-                self._note(job, slot.error)
-            else:
-                self._added += 1
-        self._slots = waiting
-
-    async def add(self) -> int:
-        """Add them all; return how many."""
-        await self._core.converse(self, waits=False)
-        self._count()
-        if self._failed:
-            raise ManyFailed(self._added, self._failed, self._errors) from self._broken
-        if self._broken is not None:
-            raise self._broken
-        return self._added
 
 
 def _default_name() -> str:
@@ -429,7 +180,7 @@ class Client(_Base):
                 no more were taken.
             Whatever `jobs` does, once those that it gave before are added.
         """
-        return run(_Many(self._core, jobs).add())
+        return run(Many(self._core, jobs).add())
 
     def close(self) -> None:
         """Close all connections; calls of other threads that are under way end in `ClientClosed`,
@@ -530,7 +281,7 @@ class AsyncClient(_Base):
                 no more were taken.
             Whatever `jobs` does, once those that it gave before are added.
         """
-        return await _Many(self._core, jobs).add()
+        return await Many(self._core, jobs).add()
 
     async def close(self) -> None:
         """Close all connections; calls of other tasks that are under way end in `ClientClosed`, or

@@ -19,20 +19,16 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
-from workq_client import requests
 from workq_client.addresses import Address
-from workq_client.answers import DONE, Answer, Reader
 from workq_client.codec import Codec, encoded
 from workq_client.errors import (
     BrokenReply,
     Busy,
     ClientClosed,
     InvalidRequest,
-    NoReply,
     OutcomeUnknown,
     Refused,
     ServerError,
@@ -42,356 +38,27 @@ from workq_client.errors import (
 )
 from workq_client.limits import (
     GATHERING_S_MAX,
-    GRACE_S,
-    PAUSE_FIRST_S,
-    PAUSE_MAX_S,
     WINDOW_BYTES_MAX,
     WINDOW_REQUESTS_MAX,
 )
 from workq_client.models import Hello
+from workq_client.network import Late, Lost, Network
+from workq_client.pool import Attempts, Link, Pool
 from workq_client.requests import Request
+from workq_client.requests.looking import hello
+from workq_client.requests.request import understand
+from workq_client.slots import Listed, Slot, Source
 
 T = TypeVar("T")
 
 #: The largest block that a server takes which was not asked yet.
 _BLOCK_BYTES = 1024 * 1024
 
-#: From when on a request that waits is sent late: what is left of its wait is told anew.
-_LATE_S = 0.005
-
 #: What the server says of a connection, not of the request that seems to get it for an answer.
 _OF_CONNECTIONS = ("Idle timeout", "Request timeout", "Log failed")
 
 #: Errors behind which the server closes, or may.
 _CLOSING = ("Line too long", "Too much input", "Invalid command args")
-
-
-class Late(Exception):
-    """The time is over."""
-
-    def __str__(self) -> str:
-        return "the time was over"
-
-
-class Lost(Exception):
-    """A connection is of no use any more.
-
-    Attributes:
-        cause: why.
-    """
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-class Wire(Protocol):
-    """A connection as bytes."""
-
-    async def exchange(self, data: bytes, timeout_s: float) -> bytes:
-        """Send, and return what was received as soon as there is anything; b"" at the end.
-
-        What cannot be sent at once is kept and sent while this, or the next exchange, waits: so two
-        that both send much do not wait for each other.
-
-        Raises:
-            Late: nothing came in time.
-            OSError: the connection is broken.
-        """
-        ...
-
-    def quiet(self) -> bool:
-        """Whether it stands, and nothing was received that nobody has asked for."""
-        ...
-
-    def close(self) -> None:
-        """End it at once, also for who waits in `exchange`; more than once does no harm."""
-        ...
-
-
-class Places(Protocol):
-    """Leave to have one of a number of connections."""
-
-    async def take(self, timeout_s: float) -> bool:
-        """Take one of the places as soon as one is free; return whether there was one in time."""
-        ...
-
-    def give_back(self) -> None:
-        """Let somebody else have it."""
-        ...
-
-
-class Network(Protocol):
-    """How a kind of client reaches the world."""
-
-    async def connect(self, address: Address, timeout_s: float) -> Wire:
-        """Make a connection.
-
-        Raises:
-            Late: it was not made in time.
-            OSError: it cannot be made.
-        """
-        ...
-
-    async def pause(self, seconds: float) -> None:
-        """Let time pass."""
-        ...
-
-    def places(self, count: int) -> Places:
-        """So many places."""
-        ...
-
-
-class Link:
-    """A connection of a client.
-
-    Args:
-        wire: its bytes.
-        links: all connections that stand, among which it is until it is closed.
-
-    Attributes:
-        reader: of its replies.
-        spent: whether it must not be used for another call.
-    """
-
-    __slots__ = ("links", "reader", "spent", "wire")
-
-    def __init__(self, wire: Wire, links: set[Link]) -> None:
-        self.wire = wire
-        self.reader = Reader()
-        self.spent = False
-        self.links = links
-        links.add(self)
-
-    def close(self) -> None:
-        """End it."""
-        self.wire.close()
-        self.links.discard(self)
-
-
-class Slot(Generic[T]):
-    """A request on its way.
-
-    Args:
-        request: the request.
-        block: the bytes of its block, if it has one.
-
-    Attributes:
-        data: its bytes.
-        until: when its time is over, once it is the next to be answered.
-        wait_until: when the server's part of that is.
-        latest: up to when that time may be extended.
-        sent: whether a server may have it.
-        lost: whether it was sent on a connection that broke.
-        done: whether `value` or `error` is there.
-    """
-
-    __slots__ = (
-        "data",
-        "done",
-        "error",
-        "latest",
-        "lost",
-        "request",
-        "sent",
-        "until",
-        "value",
-        "wait_until",
-    )
-
-    def __init__(self, request: Request[T], block: bytes | None) -> None:
-        self.request = request
-        self.data = request.encode(block, request.wait_ms)
-        self.until = 0.0
-        self.wait_until = 0.0
-        self.latest = 0.0
-        self.sent = False
-        self.lost = False
-        self.done = False
-        self.value: T | None = None
-        self.error: WorkqError | None = None
-
-    def begin(self, now: float, timeout_s: float) -> None:
-        """Let its time run: it is the next to be answered."""
-        request = self.request
-        if self.until:
-            return
-        wait_s = (request.wait_ms or 0) / 1000
-        self.wait_until = now + wait_s
-        self.until = now + (
-            wait_s + request.work_ms / 1000 + GRACE_S if request.waits else timeout_s
-        )
-        self.latest = self.until + GRACE_S
-
-    def renew(self, now: float) -> None:
-        """Ask late, or anew: of its wait, what is left of it. The answer has its time all the same:
-        a job that comes when nobody listens any more is lost until its lease is over."""
-        request = self.request
-        if not request.waits or request.has_block:
-            return
-        left_s = max(self.wait_until - now, 0.0)
-        if (request.wait_ms or 0) / 1000 - left_s < _LATE_S:
-            return
-        self.data = request.encode(None, int(left_s * 1000))
-        self.until = min(max(self.until, now + left_s + GRACE_S), self.latest)
-
-    def settle(self, answer: Answer | Refused, codec: Codec) -> None:
-        """Take the answer in."""
-        request = self.request
-        try:
-            if not isinstance(answer, Refused):
-                self.value = requests.understand(request, answer, codec)
-            elif self.lost and isinstance(answer, request.again.done):
-                self.value = request.read(DONE, codec)
-            elif self.lost and isinstance(answer, request.again.unknown):
-                self.fail(OutcomeUnknown(request.command, request.job_id, answer))
-            else:
-                self.value = requests.missing(request, answer)
-        except WorkqError as error:
-            self.error = error
-        self.done = True
-
-    def fail(self, error: WorkqError) -> None:
-        """Let it end in an error."""
-        self.error = error
-        self.done = True
-
-    def give_up(self, error: WorkqError, cause: BaseException, address: Address) -> None:
-        """Let it end for want of an answer.
-
-        Args:
-            error: what is so if nothing was sent.
-            cause: why there is none.
-            address: of the server.
-        """
-        request = self.request
-        if not (self.sent or self.lost):
-            self.fail(cause if isinstance(cause, Refused) else error)
-        elif not request.again.keeps:
-            self.fail(OutcomeUnknown(request.command, request.job_id, cause))
-        elif isinstance(cause, Late):
-            self.fail(NoReply(request.command, str(address)))
-        else:
-            self.fail(error)
-
-    def outcome(self) -> T:
-        """What the call returns.
-
-        Raises:
-            WorkqError: it has none.
-        """
-        if self.error is not None:  # which several may share, and each shows its own way
-            raise self.error.with_traceback(None)
-        return cast(T, self.value)
-
-
-class Source(Protocol):
-    """Where requests come from.
-
-    Attributes:
-        slow: whether the last one took long to come: what there is need not wait for the next.
-    """
-
-    slow: bool
-
-    async def next(self) -> Slot[Any] | None:
-        """The next; None if there is none, and then there never is again."""
-        ...
-
-
-class Listed:
-    """A source of slots that are there.
-
-    Args:
-        slots: these.
-    """
-
-    slow = False
-
-    def __init__(self, slots: list[Slot[Any]]) -> None:
-        self._slots = iter(slots)
-
-    async def next(self) -> Slot[Any] | None:
-        """The next of the list."""
-        return next(self._slots, None)
-
-
-class Pool:
-    """Connections of one kind: those that are kept for the next call, and leave to have more.
-
-    Args:
-        places: leave.
-        count: how many there may be.
-        setting: that tells how many, for the error.
-    """
-
-    def __init__(self, places: Places, count: int, setting: str) -> None:
-        self.places = places
-        self.count = count
-        self.setting = setting
-        self.idle: list[Link] = []
-
-    def pop(self) -> Link | None:
-        """One that is kept, and still of use; the one that was used last."""
-        while self.idle:
-            try:
-                link = self.idle.pop()
-            except IndexError:  # another thread has been faster
-                return None
-            if link.wire.quiet():
-                return link
-            link.close()
-        return None
-
-    def drop_idle(self) -> None:
-        """Close those that are kept."""
-        while self.idle:
-            try:
-                link = self.idle.pop()
-            except IndexError:
-                return
-            link.close()
-
-
-class Attempts:
-    """What was tried in vain since there was an answer, and how long to wait until the next time.
-
-    Args:
-        chance: a number from 0 to 1, each time another.
-
-    Attributes:
-        count: how often.
-        cause: why, the last time.
-    """
-
-    def __init__(self, chance: Callable[[], float]) -> None:
-        self._chance = chance
-        self._steps = 0
-        self.count = 0
-        self.cause: BaseException | None = None
-
-    def lost(self, cause: BaseException) -> None:
-        """A connection broke. The first time that is no reason to wait: the next may be made."""
-        self._steps += self.count > 0
-        self.count += 1
-        self.cause = cause
-
-    def failed(self, cause: BaseException) -> None:
-        """A connection was not made."""
-        self._steps += 1
-        self.count += 1
-        self.cause = cause
-
-    def succeeded(self) -> None:
-        """There was an answer."""
-        self._steps = self.count = 0
-
-    def pause_s(self) -> float:
-        """How long to wait now."""
-        if not self._steps:
-            return 0.0
-        longest = min(PAUSE_FIRST_S * 2 ** min(self._steps - 1, 10), PAUSE_MAX_S)
-        return float(longest * (1 + self._chance()) / 2)
 
 
 class Core:
@@ -430,7 +97,7 @@ class Core:
         self.server: Hello | None = None
         self.closed = False
         self._connect_timeout_s = connect_timeout_s
-        self._hello = requests.hello(name)
+        self._hello = hello(name)
         self._sizes = (connections_max, waits_max)
         self._chance = random.SystemRandom().random
         self.begin_anew()
@@ -684,7 +351,7 @@ class Core:
                 if isinstance(answer, Refused):
                     raise answer
                 if answer is not None:
-                    self.server = requests.understand(self._hello, answer, self.codec)
+                    self.server = understand(self._hello, answer, self.codec)
                     if self.closed:  # meanwhile, and `close` may not have seen it
                         raise ClientClosed("the client is closed")
                     return link

@@ -32,8 +32,27 @@ def decoded(codec: Codec, data: bytes, what: str) -> Any:
         raise DecodeError(f"{what} cannot be read: {error}", data) from error
 
 
+class _Payload:
+    """What has the payload of a job."""
+
+    __slots__ = ()
+
+    id: str
+    payload: bytes
+    codec: Codec
+
+    @property
+    def value(self) -> Any:
+        """The payload, read by the codec of the client.
+
+        Raises:
+            DecodeError: it cannot be.
+        """
+        return decoded(self.codec, self.payload, f"the payload of job {self.id}")
+
+
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(_Payload):
     """A job that was leased: work to be done.
 
     Hand it to `complete`, `fail`, `touch` or `release`: they name its lease, so that nothing is
@@ -56,15 +75,6 @@ class Job:
     token: int | None = None
     attempt: int | None = None
     codec: Codec = field(default=BYTES, repr=False, compare=False)
-
-    @property
-    def value(self) -> Any:
-        """The payload, read by the codec of the client.
-
-        Raises:
-            DecodeError: it cannot be.
-        """
-        return decoded(self.codec, self.payload, f"the payload of job {self.id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,7 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class JobInfo:
+class JobInfo(_Payload):
     """What the server knows of a job.
 
     Attributes:
@@ -163,15 +173,6 @@ class JobInfo:
     held_until: datetime | None = None
     more: Mapping[str, str] = field(default_factory=dict)
     codec: Codec = field(default=BYTES, repr=False, compare=False)
-
-    @property
-    def value(self) -> Any:
-        """The payload, read by the codec of the client.
-
-        Raises:
-            DecodeError: it cannot be.
-        """
-        return decoded(self.codec, self.payload, f"the payload of job {self.id}")
 
 
 @dataclass(frozen=True, slots=True)

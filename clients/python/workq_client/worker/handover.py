@@ -29,14 +29,6 @@ class Inbox(Generic[T]):
     def put(self, item: T) -> None:
         """Put one in; from any thread."""
         self._items.append(item)
-        self._call()
-
-    def put_many(self, items: list[T]) -> None:
-        """Put some in; from any thread."""
-        self._items.extend(items)
-        self._call()
-
-    def _call(self) -> None:
         if not self._called:
             self._called = True
             with suppress(RuntimeError):  # the loop is closed: nobody is interested any more

@@ -33,9 +33,6 @@ class Keeper:
         held: the jobs; others add and remove.
         end: told what became of a job, if that is decided here.
         answered: told that the server has answered.
-
-    Attributes:
-        lost_places: handlers that did not end, and go on somewhere.
     """
 
     def __init__(
@@ -53,7 +50,6 @@ class Keeper:
         self._answered = answered
         self._some = asyncio.Event()
         self._renewal: asyncio.Task[None] | None = None
-        self.lost_places = 0
 
     def wake(self) -> None:
         """There are jobs again."""
@@ -113,7 +109,6 @@ class Keeper:
             job.queue,
             held.why.value if held.why else "",
         )
-        self.lost_places += 1
         self._pool.abandon(held)
         self._end(held, interrupted(held))
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from workq_client.client import AsyncClient, AsyncPipeline, Pending
+from workq_client.client import AsyncClient
 from workq_client.errors import (
     Busy,
     DuplicateResult,
@@ -23,6 +23,7 @@ from workq_client.errors import (
     WorkqError,
 )
 from workq_client.limits import REPORT_AGAIN_S, REPORT_PATIENCE_S, REPORTS_AT_ONCE_MAX
+from workq_client.pipelines import AsyncPipeline, Pending
 from workq_client.worker.jobs import Held
 from workq_client.worker.outcomes import Outcome, Verb, failed
 
