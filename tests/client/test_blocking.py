@@ -1,9 +1,11 @@
 """The network of `Client`: what it waits for, and what an interrupt leaves behind."""
 
 import socket
+import subprocess
 import sys
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,6 +16,8 @@ from workq_client.limits import ONE_WAIT_S_MAX
 from workq_client.network import Late
 
 from tests.client.fake import Clock
+
+ROOT = Path(__file__).parents[2]
 
 
 class Poll:
@@ -52,8 +56,8 @@ def test_a_place_is_waited_for_however_long():
     assert not run(BlockingPlaces(0).take(-1))
 
 
-def test_an_interrupt_anywhere_leaves_no_lock_behind():
-    """Ctrl-C at any line, and any return, of taking a place."""
+def interrupt_everywhere():
+    """Ctrl-C at any line, and any return, of taking a place; then it can be taken all the same."""
     number = 0
     while True:
         places = BlockingPlaces(2)
@@ -86,6 +90,13 @@ def test_an_interrupt_anywhere_leaves_no_lock_behind():
         assert not other.is_alive(), number
         number += 1
     assert number > 2
+
+
+def test_an_interrupt_anywhere_leaves_no_lock_behind():
+    """In a process of its own: CPython 3.11 has been seen to spin for ever where tracing began in
+    the middle of a long life."""
+    code = "from tests.client import test_blocking; test_blocking.interrupt_everywhere()"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
 class Timed(socket.socket):

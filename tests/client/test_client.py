@@ -607,6 +607,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(connected):
 
 def test_a_flood_that_nobody_asked_for_is_not_read_for_ever():
     """A peer that sends without end is paused."""
+    stopped = threading.Event()
 
     def flood(talk):
         assert talk.hello().line()
@@ -617,6 +618,7 @@ def test_a_flood_that_nobody_asked_for_is_not_read_for_ever():
                 sent += talk.sock.send(b"x" * 65536)
         except TimeoutError:
             pass
+        stopped.set()
         assert sent < 20 * UNREAD_BYTES_MAX
 
     async def body(url):
@@ -625,7 +627,7 @@ def test_a_flood_that_nobody_asked_for_is_not_read_for_ever():
             assert isinstance(link.wire, AsyncWire)
             assert link.wire._transport is not None
             link.wire._transport.write(b"go\r\n")
-            await asyncio.sleep(0.8)
+            assert await asyncio.to_thread(stopped.wait, 20)
             assert len(link.wire._received) < 3 * UNREAD_BYTES_MAX
             link.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from workq_client import Client, Worker
 from workq_client.testing import Server
+from workq_client.worker import leasing
 
 #: No test here takes longer unless something hangs.
 PATIENCE_S = 20
@@ -58,8 +59,10 @@ class Bench:
 
 
 @pytest.fixture(params=["threads", "tasks"])
-def bench(request, server):
-    """For each pool in this process."""
+def bench(request, server, monkeypatch):
+    """For each pool in this process. Its workers ask for jobs often: one that stops waits until the
+    server has answered, and here nearly every test stops one."""
+    monkeypatch.setattr(leasing, "LEASE_WAIT_S", 0.03)
     return Bench(request.param, server.url)
 
 
