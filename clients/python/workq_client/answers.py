@@ -70,6 +70,7 @@ class Answer:
 DONE: Final = Answer()
 
 _CRLF = b"\r\n"
+_OK = b"+OK\r\n"
 
 
 class _Incomplete(Exception):
@@ -113,6 +114,9 @@ class Reader:
         """
         if len(self._buffer) < self._needs:
             return None
+        if shape is Shape.DONE and self._buffer.startswith(_OK):  # the usual one
+            del self._buffer[: len(_OK)]
+            return DONE
         cursor = _Cursor(self._buffer)
         try:
             answer = _read(cursor, shape, command, job_id)
@@ -175,8 +179,6 @@ class _Cursor:
 
 def _read(cursor: _Cursor, shape: Shape, command: str, job_id: str | None) -> Answer | Refused:
     line = cursor.line()
-    if line == "+OK" and shape is Shape.DONE:
-        return DONE
     if line.startswith("-"):
         error = refusal(line[1:], command, job_id)
         if error is None:

@@ -16,8 +16,8 @@ Duration: TypeAlias = float | timedelta
 #: How long a lease lasts where nothing else is said.
 TTR: Final = 60
 
-#: How long a job exists where nothing else is said, its result included.
-TTL: Final = timedelta(days=1)
+#: How long a job exists where nothing else is said, its result included: a day.
+TTL: Final = 86_400
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 

@@ -103,7 +103,9 @@ def test_it_is_paused_and_resumed(program, client):
     process = program(600)
     client.result(client.add("q", b"0"), wait=PATIENCE_S)
     process.send_signal(signal.SIGUSR1)
-    while client.stats()["waiting"]:
+    while "SIGUSR1" not in process.stderr.readline():
+        pass
+    while client.stats()["waiting"]:  # what it has asked for before
         time.sleep(0.005)
     job_id = client.add("q", b"0")
     time.sleep(0.02)

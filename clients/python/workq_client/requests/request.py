@@ -63,9 +63,9 @@ def _nothing(answer: Answer, codec: Codec) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: that would be a third of what making one costs
 class Request(Generic[T]):
-    """One request, and how its answer is read.
+    """One request, and how its answer is read. Nothing changes it once it is made.
 
     Attributes:
         words: the command and its arguments, but for a wait and a size.
