@@ -4,8 +4,9 @@
     python bench/client.py --rounds 5 --seconds 3
 
 Both hand in one small job or list entry per call, to a server in memory on a core of its own; the
-client has the other. Redis's LPUSH does less: it knows no ids, limits or times. All ways are
-measured in each round, in turn; medians are printed, as a Markdown table.
+client has the other. Redis's LPUSH does less: it knows no ids, limits or times. A bare socket sends
+and receives the same bytes with nothing around it: what it takes is the server's and the system's.
+All ways are measured in each round, in turn; medians are printed, as a Markdown table.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import socket
 import statistics
 import sys
 import time
@@ -23,6 +25,7 @@ from typing import Any
 
 from servers import Server, find_workq, started
 from workq_client import AsyncClient, Client, NewJob
+from workq_client.ids import new_id
 
 try:
     import redis
@@ -68,6 +71,30 @@ async def awaited_per_second(
     return await all_work(seconds)
 
 
+def bare_per_second(port: int, request: Callable[[], bytes], seconds: float) -> float:
+    """The same, of requests sent by a socket; the reply comes in one piece."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def once() -> int:
+            sock.sendall(request())
+            return bool(sock.recv(4096))
+
+        return calls_per_second(once, seconds)
+
+
+def bare_add() -> bytes:
+    """What the client sends for a job."""
+    line = f"add {new_id()} bench 60000 86400000 {len(PAYLOAD)}\r\n".encode()
+    return b"%b%b\r\n" % (line, PAYLOAD)
+
+
+def bare_push() -> bytes:
+    """What redis-py sends for an entry."""
+    parts = (b"LPUSH", b"bench", PAYLOAD)
+    return b"*3\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
 def workq_ways(port: int, seconds: float) -> dict[str, Callable[[], float]]:
     """The ways of the client."""
     url = f"workq://127.0.0.1:{port}"
@@ -101,6 +128,7 @@ def workq_ways(port: int, seconds: float) -> dict[str, Callable[[], float]]:
             return await awaited_per_second(lambda: client.add("bench", PAYLOAD), tasks, seconds)
 
     return {
+        "a bare socket": lambda: bare_per_second(port, bare_add, seconds),
         "one call after the other": one,
         f"a pipeline of {BATCH}": pipeline,
         "asyncio, one task": lambda: asyncio.run(asynchronous(1)),
@@ -141,6 +169,7 @@ def redis_ways(port: int, seconds: float) -> dict[str, Callable[[], float]]:
         return rate
 
     return {
+        "a bare socket": lambda: bare_per_second(port, bare_push, seconds),
         "one call after the other": one,
         f"a pipeline of {BATCH}": pipeline,
         "asyncio, one task": lambda: asyncio.run(asynchronous(1)),
