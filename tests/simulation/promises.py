@@ -369,9 +369,11 @@ class Promises:
     def closing(self, wire: Wire) -> None:
         """The server ends a connection: may it?"""
         watch = self._watch
+        peer = self.oracle.peers[wire.session]
+        if peer in self._to_tell and self.oracle.may_close(peer):  # it has had its last word
+            self._to_tell.remove(peer)
         if watch is None or watch.ring.failed.is_set() or self._world.hurried:
             return
-        peer = self.oracle.peers[wire.session]
         demand(self.oracle.may_close(peer), "replies", f"{peer.name} is closed without a reason")
 
     # --- a server ends ------------------------------------------------------------------------
