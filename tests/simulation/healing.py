@@ -80,11 +80,13 @@ def _end_clients(world: Any) -> None:
 
     def others_have_ended() -> bool:
         nonlocal worker
-        if worker.seen_end:  # there were too many connections
+        # It finishes what a caller would wait a day for: `touch` may do that.
+        called_for = set(world.promises.called_for(HEALING_MS // 2))
+        if called_for and worker.seen_end:  # there were too many connections
+            worker.half_close()
             worker = world.connect(None)
             finished.clear()
-        # It finishes what a caller would wait a day for: `touch` may do that.
-        for job_id in sorted(set(world.promises.called_for(HEALING_MS // 2)) - finished):
+        for job_id in sorted(called_for - finished):
             worker.send(b"complete %b 0\r\n\r\n" % job_id)
             finished.add(job_id)
         return all(wire.lost or wire is worker for wire in world.wires)
