@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from workq.limits import CELL_CHARACTERS_MAX
 
-
 #: Columns of a terminal on which every table has room.
 _WIDE: Final = 10_000
 
