@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -310,7 +311,7 @@ def test_without_a_descriptor_left_no_command_is_begun(monkeypatch):
     def none_left():
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(command.os, "pipe", none_left)
-    monkeypatch.setattr(command.subprocess, "Popen", lambda *words, **more: pytest.fail("begun"))
+    monkeypatch.setattr(os, "pipe", none_left)
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **more: pytest.fail("begun"))
     with pytest.raises(OSError, match="Too many"):
         command.Command(["true"], {}, b"").run()

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from workq_client import Client, Worker
@@ -185,14 +186,15 @@ def test_a_child_whose_parent_is_gone_before_it_has_come_up_ends(tmp_path):
 def test_a_process_that_has_just_ended_by_itself_is_killed_no_more():
     """Its time limit may be over before the conductor has heard of it: no reason to end as well."""
 
-    async def both():
-        process = multiprocessing.get_context("spawn").Process()
+    async def both() -> None:
+        nobody: Any = None
+        process: Any = multiprocessing.get_context("spawn").Process()
         process.close()
-        child = processes._Child(None, process)
+        child = processes._Child(nobody, process)
         child.ended.set_result(None)
-        held = SimpleNamespace(runner=child, why=Why.LIMIT)
-        processes.Processes.interrupt(None, held)
-        processes.Processes.abandon(None, held)
+        held: Any = SimpleNamespace(runner=child, why=Why.LIMIT)
+        processes.Processes.interrupt(nobody, held)
+        processes.Processes.abandon(nobody, held)
 
     asyncio.run(both())
 
