@@ -328,6 +328,10 @@ READ_LINES_BYTES = 262_144
 #: Queues that `top` looks at: ten questions each second.
 TOP_QUEUES_MAX = 1000
 
+#: How often `workq top` looks at the most: nobody sees more pictures, and each asks the server for
+#: its queues.
+TOP_INTERVAL_MS_MIN = 10
+
 #: Jobs of one `bench` of each kind: it keeps a duration and an id of each.
 BENCH_CALLS_MAX = 1_000_000
 

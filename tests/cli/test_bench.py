@@ -1,5 +1,8 @@
 """`workq bench`: it measures, and leaves nothing behind."""
 
+import signal
+import time
+
 import pytest
 
 from workq.cli import statuses
@@ -27,7 +30,13 @@ def test_people_get_a_table(cli):
 
 @pytest.mark.parametrize(
     "words",
-    [["nonsense"], ["--count", "0"], ["--threads", "0"], ["--count", "1", "--threads", "2"]],
+    [
+        ["nonsense"],
+        ["--count", "0"],
+        ["--threads", "0"],
+        ["--count", "1", "--threads", "2"],
+        ["--size", "-1"],
+    ],
 )
 def test_what_cannot_be_measured_is_told(words, cli):
     """Before anything is."""
@@ -39,3 +48,14 @@ def test_what_goes_wrong_while_it_measures_is_told(cli, client):
     said = cli("bench", "add", "--size", 2_000_000, "--count", 1)
     assert said.status == statuses.BAD_USAGE
     assert "the server takes 1048576" in said.err
+
+
+def test_ctrl_c_leaves_no_job_behind(process, client):
+    """Not one that is added at that moment either."""
+    bench = process("bench", "add", "--count", 1_000_000, "--threads", 2)
+    end = time.monotonic() + 10
+    while not client.stats()["total-added"]:
+        assert time.monotonic() < end
+    bench.send_signal(signal.SIGINT)
+    assert bench.wait(10) == statuses.INTERRUPTED
+    assert client.stats()["jobs-ready"] == 0

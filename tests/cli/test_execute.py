@@ -1,8 +1,10 @@
 """`workq exec`: what a command does is what becomes of its job."""
 
+import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ from workq_client import NotFound, State
 from tests.cli.making import ID, OTHER
 from workq.cli import command, execute, statuses
 from workq.limits import BLOCK_BYTES_MAX, EXEC_ERROR_BYTES_MAX, EXEC_JOBS_MAX
+from workq.server import process as process_module
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,7 @@ def test_programs_are_told_of_each_job(cli, client):
         ("echo no disk >&2; exit 3", b"exit status 3\nno disk\n"),
         ("exit 1", b"exit status 1"),
         ("kill -9 $$", b"killed by SIGKILL"),
+        ("kill -40 $$", b"killed by signal 40"),  # one that has no name
     ],
 )
 def test_a_command_that_fails_says_why(script, told, cli, client):
@@ -220,7 +224,7 @@ def test_a_command_that_is_not_there_takes_no_job(cli, client, monkeypatch):
     client.add("nums", id=ID)
     said = cli("exec", "nums", "--", "no-such-program")
     assert said.status == statuses.UNUSABLE
-    assert said.err == "workq: there is no program no-such-program\n"
+    assert said.err == "workq: there is no program no-such-program that can be run\n"
     monkeypatch.setattr(shutil, "which", lambda name: name)
     said = cli("exec", "nums", "--", "no-such-program")
     assert said.status == statuses.UNUSABLE
@@ -291,3 +295,23 @@ def test_nobody_hears_is_a_reason_to_end(process, client):
     assert worker.wait(10) == statuses.OK
     assert worker.stderr.read() == b""
     assert client.stats()["jobs-completed"] < 3
+
+
+def test_many_commands_may_have_many_files_open(cli, monkeypatch):
+    """As many as the system lets us: the usual limit is too low for `--jobs 256`."""
+    raised = []
+    monkeypatch.setattr(process_module, "raise_descriptor_limit", lambda: raised.append(True))
+    assert cli("exec", "nums", "--wait", 0, "--", "true").status == statuses.OK
+    assert raised
+
+
+def test_without_a_descriptor_left_no_command_is_begun(monkeypatch):
+    """Nobody would wait for it."""
+
+    def none_left():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **more: pytest.fail("begun"))
+    with pytest.raises(OSError, match="Too many"):
+        command.Command(["true"], {}, b"").run()

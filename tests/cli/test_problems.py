@@ -64,6 +64,31 @@ def test_another_program_at_the_address_is_told(cli):
 
 
 @pytest.mark.parametrize(
+    "words, told",
+    [
+        (["add", "q", "--ttr", "2d"], "A TTR is from 1ms to 1d."),
+        (["add", "q", "--ttl", "0"], "A TTL is 1ms or more."),
+        (["add", "q", "--priority", 2**31], "It is from -2,147,483,648 to 2,147,483,647."),
+        (["add", "q", "--max-attempts", "-1"], "They are from 0, for no limit, to 255."),
+        (["add", "q", "--max-fails", "256"], "They are from 0 to 255."),
+        (["add", "q", "--delay", "366d"], "It is up to 365d; later is for a schedule."),
+        (["add", "q", "--retry-delay", "366d"], "It is up to 365d."),
+        (["add", "q", "--retry-max", "366d"], "It is up to 365d."),
+        (["add", "q", "--backoff", "0"], "It is from 1 to 100."),
+        (["lease", "q", "--count", "0"], "It is from 1 to 100."),
+        (["schedule", "q", "--at", "1999-01-01T00:00Z"], "It is too long ago"),
+        (["result", ID, "--wait", "2d"], "A wait is up to 1d."),
+        (["inspect", "queues", "--offset", "-1"], "It is from 0 to 4,294,967,295."),
+    ],
+)
+def test_a_value_that_the_server_does_not_take_is_told_with_those_that_it_does(words, told, cli):
+    """For its own words are few."""
+    said = cli(*words)
+    assert said.status == statuses.WRONG
+    assert said.err.splitlines()[1].startswith(f"  {told}")
+
+
+@pytest.mark.parametrize(
     "error, status",
     [
         (Problem("so"), statuses.BAD_USAGE),

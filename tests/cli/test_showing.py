@@ -58,6 +58,19 @@ def test_a_narrow_terminal_shortens_no_id(monkeypatch):
     assert ID in seen.getvalue()
 
 
+def test_what_has_no_room_in_a_terminal_goes_on_in_its_next_line(monkeypatch):
+    """The jobs of a queue are wider than 80 columns."""
+    seen = Seen()
+    monkeypatch.setattr(sys, "stdout", seen)
+    monkeypatch.setenv("COLUMNS", "80")
+    row = [ID, "new", 0, 0, 0, "2030-01-01T00:00:00Z", "a payload"]
+    heads = ["id", "state", "priority", "attempts", "fails", "created", "payload"]
+    showing.print_table(heads, [row])
+    for cell in [*heads, ID, "2030-01-01T00:00:00Z"]:
+        assert cell in seen.getvalue()
+    assert "payload" in seen.getvalue().splitlines()[-2]
+
+
 def test_on_a_terminal_a_table_is_drawn_by_rich(monkeypatch):
     """Which takes no markup from a payload."""
     seen = Seen()

@@ -95,6 +95,12 @@ def test_where_there_is_no_terminal_pictures_follow_one_another(process, client)
     assert top.stderr.read() == b""
 
 
+def test_nobody_looks_without_a_pause(cli):
+    """It would keep the server, and us, from anything else."""
+    said = cli("top", "--interval", 0, "--once")
+    assert (said.status, said.err) == (statuses.BAD_USAGE, "workq: --interval is 10ms or more\n")
+
+
 class Terminal:
     """A terminal, and what was written to it."""
 
@@ -149,6 +155,20 @@ def test_a_terminal_is_left_as_it_was(key, terminal, process, client):
     assert b"\x1b[?25h" in terminal.text
     assert b"Traceback" not in terminal.text
     assert termios.tcgetattr(terminal.inner) == terminal.before
+
+
+def test_a_terminal_that_cannot_go_back_has_one_picture_after_the_other(
+    terminal, process, client, monkeypatch
+):
+    """Where nothing would be seen else, or only what it cannot read."""
+    monkeypatch.setenv("TERM", "dumb")
+    client.add("mails")
+    pipes = {"stdin": terminal.inner, "stdout": terminal.inner, "stderr": terminal.inner}
+    top = process("top", "--interval", "50ms", **pipes)
+    terminal.wait_for(b"mails")
+    top.send_signal(signal.SIGINT)
+    assert top.wait(10) == statuses.OK
+    assert b"\x1b" not in terminal.text
 
 
 def own_terminal():

@@ -65,6 +65,10 @@ def test_what_the_worker_says_may_be_replaced(shop, cli, server):
         ("shop.jobs:none", "shop.jobs has no none"),
         ("shop.jobs:Worker.none", "shop.jobs has no Worker.none"),
         ("shop.jobs:os", "is no worker: it has no run()"),
+        ("shop.jobs:Worker", "is no worker: it is a class"),
+        ("./shop/jobs.py:worker", "shop.jobs for shop/jobs.py"),
+        ("shop/jobs:worker", "shop.jobs for shop/jobs.py"),
+        ("..jobs:worker", "shop.jobs for shop/jobs.py"),
     ],
 )
 def test_what_is_no_worker_is_told(place, told, shop, cli):

@@ -1,5 +1,6 @@
 """`workq`: what holds for all its subcommands."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.making import ID
 from workq import __version__
 from workq.cli import statuses, workq
 from workq.cli.subcommands import Later, needed
@@ -105,6 +107,32 @@ def test_who_reads_may_stop_before_the_end(program):
         capture_output=True, text=True, check=False, timeout=20,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (statuses.OK, "")
+
+
+@pytest.mark.parametrize(
+    "closed, words, status",
+    [(">&-", "inspect queues", statuses.OK), ("<&-", "add q -", statuses.OK), ("2>&-", "x", 2)],
+)
+def test_a_stream_that_is_closed_leads_nowhere(closed, words, status, server, program):
+    """And it is no error; nothing that is for it reaches the server."""
+    command = f"{sys.executable} -m workq.cli.workq {words} {closed}"
+    done = subprocess.run(
+        [program("bash"), "-c", command], capture_output=True, text=True, check=False, timeout=20
+    )
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_what_the_output_has_no_sign_for_is_escaped(more, client, process, monkeypatch):
+    """The lease has been given: to lose it to an encoding would be a pity."""
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    client.add("q", "\N{GRINNING FACE}é".encode(), id=ID)
+    out, err = process("lease", "q", *more).communicate(timeout=20)
+    assert err == b""
+    if more:
+        assert json.loads(out)["payload"] == "\N{GRINNING FACE}é"
+    else:
+        assert out == f"{ID} ".encode() + b"\\U0001f600\xe9\n"
 
 
 @pytest.mark.parametrize(

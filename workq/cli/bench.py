@@ -56,6 +56,8 @@ def run(options: Namespace) -> int:
         raise Problem(f"bench of what? {' '.join(unknown)} is none of {' '.join(_PARTS)}")
     if not (1 <= options.threads <= options.count <= BENCH_CALLS_MAX):
         raise Problem(f"--count is from --threads (1 or more) up to {BENCH_CALLS_MAX:,}")
+    if options.size < 0:
+        raise Problem("--size is below 0")
     options.queue = options.queue or f"workq-bench.{os.getpid()}"
     measured = []
     with connect(options) as client:
@@ -76,10 +78,18 @@ def _jobs(options: Namespace) -> dict[str, Any]:
 
 
 def _add(client: Client, options: Namespace) -> dict[str, Any]:
+    from workq_client.ids import new_id
+
     ids: list[str] = []
     said = _jobs(options)
+
+    def add() -> None:
+        identity = new_id()
+        ids.append(identity)  # first, for it is deleted also if nobody knows whether it was added
+        client.add(options.queue, id=identity, **said)
+
     try:
-        return _timed(options, lambda: ids.append(client.add(options.queue, **said)))
+        return _timed(options, add)
     finally:
         _delete(client, ids)
 
@@ -128,9 +138,12 @@ _PARTS: Final[dict[str, Callable[[Client, Namespace], dict[str, Any]]]] = {
 def _timed(options: Namespace, act: Callable[[], object]) -> dict[str, Any]:
     """Do something as often as was asked, in so many threads."""
     taken_s: list[float] = []
+    over = threading.Event()
 
     def some(count: int) -> None:
         for _ in range(count):
+            if over.is_set():
+                return
             begin = time.perf_counter()
             act()
             taken_s.append(time.perf_counter() - begin)
@@ -151,8 +164,13 @@ def _timed(options: Namespace, act: Callable[[], object]) -> dict[str, Any]:
     begin = time.perf_counter()
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:  # Ctrl-C: what is still added now would not be deleted
+        over.set()
+        for thread in threads:
+            thread.join()
     if failed:
         raise failed[0]
     return _told(options.count, time.perf_counter() - begin, taken_s)

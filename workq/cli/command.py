@@ -41,7 +41,7 @@ class Ended:
     def failure(self) -> bytes:
         """What is reported of its failure."""
         if self.status < 0:
-            line = f"killed by {signal.Signals(-self.status).name}"
+            line = f"killed by {_signal_name(-self.status)}"
         elif self.too_much:
             line = f"more than {BLOCK_BYTES_MAX} bytes of output, and no result may have more"
         else:
@@ -76,6 +76,25 @@ class Command:
         Raises:
             OSError: it cannot be started.
         """
+        ended, end = os.pipe()  # first: if there is none, there is no command left behind
+        try:
+            process = self._start()
+        except BaseException:
+            os.close(end)
+            os.close(ended)
+            raise
+        assert process.stdout is not None and process.stderr is not None
+        readers = output, errors = _Head(process.stdout, ended), _Tail(process.stderr, ended)
+        status = process.wait()
+        self._ended.set()
+        self._signal(signal.SIGKILL)  # what it has left behind
+        os.close(end)
+        for reader in readers:
+            reader.join()
+        os.close(ended)
+        return Ended(status, output.data, output.too_much, errors.data, self._killed)
+
+    def _start(self) -> subprocess.Popen[bytes]:
         with tempfile.TemporaryFile() as payload:  # no pipe: it need not be read
             payload.write(self._payload)
             payload.seek(0)
@@ -88,19 +107,9 @@ class Command:
                     env=self._environment,
                     process_group=0,
                 )
-            if self._killed:  # before it began
-                self._begin_to_kill()
-        assert process.stdout is not None and process.stderr is not None
-        ended, end = os.pipe()
-        readers = output, errors = _Head(process.stdout, ended), _Tail(process.stderr, ended)
-        status = process.wait()
-        self._ended.set()
-        self._signal(signal.SIGKILL)  # what it has left behind
-        os.close(end)
-        for reader in readers:
-            reader.join()
-        os.close(ended)
-        return Ended(status, output.data, output.too_much, errors.data, self._killed)
+        if self._killed:  # before it began
+            self._begin_to_kill()
+        return process
 
     def kill(self, why: str) -> None:
         """End it: SIGTERM, and SIGKILL if it does not obey.
@@ -130,6 +139,14 @@ class Command:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):
             return  # none of the group is left
+
+
+def _signal_name(number: int) -> str:
+    """What a signal is called; most of those for real time have a number only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class _Reader(threading.Thread, ABC):

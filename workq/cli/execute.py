@@ -66,7 +66,8 @@ def set_up(parser: ArgumentParser) -> None:
         help="end when no job has come for so long; 0 works off what is there (without end)",
     )
     add_options(parser)
-    parser.set_defaults(run=run)
+    # Each job has pipes and a connection: many at once need more than the usual 1,024 files.
+    parser.set_defaults(run=run, opens_many_files=True)
 
 
 def _jobs(text: str) -> int:
@@ -79,7 +80,7 @@ def run(options: Namespace) -> int:
     """Work until told to stop, or until there is no more to do."""
     program = options.command[0]
     if shutil.which(program) is None:
-        raise Problem(f"there is no program {program}", statuses.UNUSABLE)
+        raise Problem(f"there is no program {program} that can be run", statuses.UNUSABLE)
     with connect(options) as client:
         reach(client)  # a wrong address is told now; what breaks later is waited for
         work = Work(client, options)

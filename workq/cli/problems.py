@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from workq import limits
 from workq.cli import statuses
+from workq.cli.showing import length
 
 
 class Problem(Exception):
@@ -76,6 +78,8 @@ def _advice(error: Exception) -> str:
     """What an error of the client says, and what can be done."""
     from workq_client import errors
 
+    if isinstance(error, errors.InvalidArgument) and error.text in _RANGES:
+        return f"{error}\n  {_RANGES[error.text]}"
     return f"{error}{_ADVICE[kind]}" if (kind := _kind(error, errors.__dict__)) else str(error)
 
 
@@ -95,4 +99,21 @@ _ADVICE = {
     "OutOfMemory": "\n  It is as full as it may be; workq stats shows of what.",
     "DiskFull": "\n  It takes no new jobs until the disk of its command log has room.",
     "TooManyConnections": "\n  Try again later, or raise max-connections of the server.",
+}
+
+#: What a value has to be, by what the server says of one that is not.
+_RANGES = {
+    "Invalid TTR": f"A TTR is from 1ms to {length(limits.TTR_MS_MAX / 1000)}.",
+    "Invalid TTL": "A TTL is 1ms or more.",
+    "Invalid Priority": f"It is from {limits.PRIORITY_MIN:,} to {limits.PRIORITY_MAX:,}.",
+    "Invalid Max Attempts": f"They are from 0, for no limit, to {limits.ATTEMPTS_MAX}.",
+    "Invalid Max Fails": f"They are from 0 to {limits.FAILS_MAX}.",
+    "Invalid Delay": f"It is up to {length(limits.DELAY_MS_MAX / 1000)}; later is for a schedule.",
+    "Invalid Retry Delay": f"It is up to {length(limits.DELAY_MS_MAX / 1000)}.",
+    "Invalid Retry Max": f"It is up to {length(limits.DELAY_MS_MAX / 1000)}.",
+    "Invalid Backoff": f"It is from 1 to {limits.BACKOFF_MAX}.",
+    "Invalid Count": f"It is from 1 to {limits.LEASE_COUNT_MAX}.",
+    "Invalid Time": "It is too long ago: the job's time to live would be over already.",
+    "Invalid wait timeout": f"A wait is up to {length(limits.WAIT_MS_MAX / 1000)}.",
+    "Invalid cursor offset": f"It is from 0 to {limits.CURSOR_OFFSET_MAX:,}.",
 }

@@ -8,14 +8,18 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 from workq.limits import CELL_CHARACTERS_MAX
 
+#: Columns of a terminal on which every table has room.
+_WIDE: Final = 10_000
+
 
 def print_json(value: object) -> None:
-    """One JSON document on a line."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """One JSON document on a line; in ASCII where the output takes no more than some signs."""
+    every_sign = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not every_sign), flush=True)
 
 
 def bytes_as_json(name: str, data: bytes) -> dict[str, str]:
@@ -85,7 +89,12 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     if has_rich():
         from rich.console import Console
 
-        Console().print(rich_table(heads, cells))
+        console = Console()
+        table = rich_table(heads, cells)
+        # Beyond the terminal it goes on in the next line: what rich would cut cannot be copied.
+        unbounded = console.options.update(max_width=_WIDE)
+        console.width = max(console.width, console.measure(table, options=unbounded).minimum)
+        console.print(table)
         return
     for line in table_lines(heads, cells):
         print(line)

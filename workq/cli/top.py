@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from workq.cli import statuses
 from workq.cli.connection import add_options, connect
 from workq.cli.picture import Picture, Sample, as_json, draw
+from workq.cli.problems import Problem
 from workq.cli.showing import has_rich, print_json
 from workq.cli.signals import Signals, interrupt
 from workq.cli.times import read_duration
-from workq.limits import LISTED_MAX, TOP_QUEUES_MAX
+from workq.limits import LISTED_MAX, TOP_INTERVAL_MS_MIN, TOP_QUEUES_MAX
 
 if TYPE_CHECKING:
     from workq_client import Client, QueueInfo
@@ -43,6 +44,8 @@ def set_up(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Show, until told to stop; where nobody sees it, each picture is printed."""
+    if options.interval * 1000 < TOP_INTERVAL_MS_MIN:
+        raise Problem(f"--interval is {TOP_INTERVAL_MS_MIN}ms or more")
     with connect(options) as client:
         sample = look(client)
         if options.once:
@@ -150,7 +153,8 @@ class Rich(Printed):
 @contextmanager
 def _screen(options: Namespace) -> Iterator[Printed]:
     """Where pictures are shown; a terminal is left as it was."""
-    if options.json or not sys.stdout.isatty():
+    dumb = os.environ.get("TERM") == "dumb"  # it only knows how to go on: one in an editor, say
+    if options.json or dumb or not sys.stdout.isatty():
         yield Printed(options)
         return
     with Signals(interrupt), _keys():

@@ -69,6 +69,11 @@ def find(place: str) -> Any:
     module_name, _, path = place.partition(":")
     if not module_name or not path:
         raise Problem(f"{place!r} is not like module:worker")
+    if module_name.startswith(".") or "/" in module_name:
+        raise Problem(
+            f"{module_name} is a file; a module is named as import names it, seen from the working "
+            "directory: shop.jobs for shop/jobs.py"
+        )
     sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 -- as Python has it
     try:
         found: Any = import_module(module_name)
@@ -81,6 +86,8 @@ def find(place: str) -> Any:
         if not hasattr(found, part):
             raise Problem(f"{module_name} has no {path}")
         found = getattr(found, part)
+    if isinstance(found, type):
+        raise Problem(f"{place} is no worker: it is a class")
     if not callable(getattr(found, "run", None)):
         raise Problem(f"{place} is no worker: it has no run()")
     return found

@@ -11,6 +11,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final
 
 from workq import __version__
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         An exit status, see `workq.cli.statuses`.
     """
+    _prepare_streams()
     options: Namespace = make_parser(arguments).parse_args(arguments)
     try:
         return _run(options)
@@ -56,6 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return statuses.OK
     except KeyboardInterrupt:
         return statuses.INTERRUPTED
+
+
+def _prepare_streams() -> None:
+    """See to it that whatever is printed can be. A stream that was closed for us (`>&-`) leads
+    nowhere; or its number would be that of the next socket. What an encoding has no sign for is
+    escaped."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(options: Namespace) -> int:

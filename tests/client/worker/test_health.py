@@ -7,9 +7,10 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from workq_client import Worker
+from workq_client import InvalidRequest, Worker
 from workq_client.worker import health, leasing
 
 from tests.client.worker.conftest import PATIENCE_S
@@ -111,6 +112,30 @@ def test_who_asks_badly_is_no_harm(quick, server, monkeypatch):
                 with suppress(ConnectionResetError):
                     assert sock.recv(1) == b""
         assert asked(port) == (200, b"ok\n")
+
+
+@pytest.mark.parametrize("where", ["", 0, -1, 65536, "65536", "::1:99999", 1.5, True, "/"])
+def test_what_is_neither_a_file_nor_a_port_is_told_before_anything_is_begun(where):
+    """And not by the system, or when all is over."""
+    with pytest.raises(InvalidRequest, match=r"health is .*; (it has to be|a port is)"):
+        Worker(health=where)
+
+
+@pytest.mark.parametrize(
+    "where, place",
+    [
+        (8080, ("127.0.0.1", 8080)),
+        ("8080", ("127.0.0.1", 8080)),  # from the environment, say
+        ("0.0.0.0:8080", ("0.0.0.0", 8080)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("alive", Path("alive")),
+        ("a:b", Path("a:b")),
+        (None, None),
+    ],
+)
+def test_a_place_is_a_port_if_it_is_written_like_one(where, place):
+    """Else it is a file."""
+    assert health.health_place(where) == place
 
 
 def test_a_port_that_is_taken_ends_the_worker_before_it_begins(server):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from workq_client import Client, Worker
 from workq_client.testing import Server
+from workq_client.worker.jobs import Why
+from workq_client.worker.pools import processes
 from workq_client.worker.pools.child import Recruits, how_it_ended
 from workq_client.worker.pools.frames import Unpacker, packed
 
@@ -157,6 +163,40 @@ def test_a_child_whose_parent_is_gone_ends(served, tmp_path):
     while runs(child):
         assert time.monotonic() < until
         time.sleep(0.005)
+
+
+def test_a_child_whose_parent_is_gone_before_it_has_come_up_ends(tmp_path):
+    """Be its `on_start` without an end."""
+    program = tmp_path / "program.py"
+    hook = "@worker.on_start\ndef wait():\n    print(os.getpid(), flush=True)\n    time.sleep(99)\n"
+    start, end = PROGRAM.split('if __name__ == "__main__"')
+    program.write_text(f"import os, time\n{start}{hook}\nif __name__ == '__main__'{end}", "utf-8")
+    with subprocess.Popen(
+        [sys.executable, program, "workq://127.0.0.1:1"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+        until = time.monotonic() + PATIENCE_S
+        while runs(child):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+
+
+def test_a_process_that_has_just_ended_by_itself_is_killed_no_more():
+    """Its time limit may be over before the conductor has heard of it: no reason to end as well."""
+
+    async def both() -> None:
+        nobody: Any = None
+        process: Any = multiprocessing.get_context("spawn").Process()
+        process.close()
+        child = processes._Child(nobody, process)
+        child.ended.set_result(None)
+        held: Any = SimpleNamespace(runner=child, why=Why.LIMIT)
+        processes.Processes.interrupt(nobody, held)
+        processes.Processes.abandon(nobody, held)
+
+    asyncio.run(both())
 
 
 @pytest.mark.parametrize(

@@ -470,8 +470,8 @@ def test_hooks_are_called_before_the_first_job_and_behind_the_last(bench, client
     assert order == ["start", "job", "stop"]
 
 
-def test_a_hook_that_fails_ends_the_worker_before_it_begins(bench):
-    """With its exception."""
+def test_a_hook_that_fails_ends_the_worker_before_it_begins(bench, caplog):
+    """With its exception, which the log shows the place of."""
     worker = bench.worker()
     worker.job("q")(bench.form(lambda payload: None))
 
@@ -481,6 +481,7 @@ def test_a_hook_that_fails_ends_the_worker_before_it_begins(bench):
 
     with pytest.raises(OSError, match="no database"), worker.running():
         pass
+    assert 'raise OSError("no database")' in caplog.text
 
 
 # --- the end -------------------------------------------------------------------------------------

@@ -34,6 +34,28 @@ class Patient(Protocol):
         ...
 
 
+def health_place(where: str | int | None) -> Path | tuple[str, int] | None:
+    """Where health is told: in a file, on a port, or nowhere.
+
+    Args:
+        where: as for `Worker`.
+
+    Raises:
+        InvalidRequest: it is neither the path of a file nor a port.
+    """
+    if where is None:
+        return None
+    text = str(where)
+    host, colon, port = text.rpartition(":")
+    if isinstance(where, int) or text.isdecimal() or (host and port.isdecimal()):
+        if isinstance(where, bool) or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise InvalidRequest(f"health is {where!r}; a port is from 1 to 65535")
+        return (host.strip("[]") if colon else "127.0.0.1", int(port))
+    if not isinstance(where, str) or not where or Path(where).is_dir():
+        raise InvalidRequest(f"health is {where!r}; it has to be a file, a port or host:port")
+    return Path(where)
+
+
 @asynccontextmanager
 async def served_health(where: str | int | None, patient: Patient) -> AsyncIterator[None]:
     """Tell of somebody's health inside an `async with`.
@@ -45,30 +67,27 @@ async def served_health(where: str | int | None, patient: Patient) -> AsyncItera
     Raises:
         OSError: there is no listening there, or no writing.
     """
-    if where is None:
+    place = health_place(where)
+    if place is None:
         yield
         return
-    host, _, port = where.rpartition(":") if isinstance(where, str) else ("127.0.0.1", "", where)
-    if isinstance(port, int) or (host and port.isdigit()):
-        place = _Port(patient)
+    if isinstance(place, tuple):
         server = await asyncio.start_server(
-            place.answer, host.strip("[]"), int(port), limit=HEALTH_REQUEST_BYTES_MAX
+            _Port(patient).answer, *place, limit=HEALTH_REQUEST_BYTES_MAX
         )
         try:
             yield
         finally:
             server.close()
         return
-    if not where:
-        raise InvalidRequest("health is an empty path")
-    path = Path(str(where))
-    path.touch()  # noqa: ASYNC240 - a moment
+    path = place
+    path.touch()
     task = asyncio.create_task(_keep_file(path, patient))
     try:
         yield
     finally:
         task.cancel()
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - a moment
+        path.unlink(missing_ok=True)
 
 
 async def _keep_file(path: Path, patient: Patient) -> None:

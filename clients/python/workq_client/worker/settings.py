@@ -9,6 +9,7 @@ from workq_client.codec import BYTES, Codec
 from workq_client.errors import InvalidRequest
 from workq_client.limits import CONCURRENCY, PREFETCH_MAX, SHUTDOWN_S
 from workq_client.values import Duration, integer, milliseconds
+from workq_client.worker.health import health_place
 
 #: Where handlers run.
 PoolKind: TypeAlias = Literal["tasks", "threads", "processes"]
@@ -38,6 +39,7 @@ class Settings:
             if integer(what, getattr(self, what)) < 0:
                 raise InvalidRequest(f"{what} is below 0")
         milliseconds("shutdown_timeout", self.shutdown_timeout)
+        health_place(self.health)
 
     @property
     def shutdown_s(self) -> float:

@@ -57,7 +57,7 @@ class Worker:
         max_jobs_per_child: jobs after which a process is replaced; 0 for any number.
         max_bytes_per_child: memory with which it is, after its job; 0 for any.
         health: a file whose time is set each second as long as the server answers; or a port on
-            this machine, or `host:port`, that tells it by HTTP.
+            this machine, a number or its digits, or `host:port`, that tells it by HTTP.
         name: what the worker calls itself, for people; None for machine and process.
 
     Raises:
@@ -306,14 +306,16 @@ class Worker:
             return self._conducted(settings, processes).result()
         calls = self._calls(settings)
         for hook in self._on_start:
-            hook()
+            with _told():
+                hook()
         try:
             return self._conducted(
                 settings, lambda finished, _: Threads(settings.concurrency, calls, finished)
             ).result()
         finally:
             for hook in self._on_stop:
-                hook()
+                with _told():
+                    hook()
 
     async def _serve_in_loop(self, settings: Settings) -> bool:
         """Work with handlers that are tasks of the loop that this runs in."""
@@ -358,6 +360,17 @@ class Worker:
 
 
 async def _called(hook: Hook) -> None:
-    made = hook()
-    if made is not None:
-        await made
+    with _told():
+        made = hook()
+        if made is not None:
+            await made
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have the log say where a hook has failed: a connection that was refused might be ours."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a hook of start or stop has failed")
+        raise

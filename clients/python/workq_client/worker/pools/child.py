@@ -97,6 +97,7 @@ def main(sock: socket.socket, recruits: Recruits) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, _pass_over)  # and not SIG_IGN, which programs it calls would inherit
     child = _Child(sock, recruits.changes)
+    child.listen()  # first: what follows may take long, and the parent may be gone meanwhile
     try:
         child.work(recruits.found())
     except BaseException as error:
@@ -144,7 +145,6 @@ class _Child:
         self._handlers = worker.handlers
         runner = Runner(calls)
         _call_all(runner, on_start)
-        threading.Thread(target=self._listen, name="workq-child", daemon=True).start()
         self.say("ready")
         while self._jobs.get() is not None:
             held = self._held
@@ -156,6 +156,10 @@ class _Child:
             self.say("done", outcome, _memory_bytes())
         _call_all(runner, on_stop)
         runner.close()
+
+    def listen(self) -> None:
+        """Begin to hear what the parent says."""
+        threading.Thread(target=self._listen, name="workq-child", daemon=True).start()
 
     def _listen(self) -> None:
         """Hear what the parent says."""

@@ -89,7 +89,7 @@ class Processes:
         """See `Pool.interrupt`. A time limit is hard."""
         child: _Child | None = held.runner
         if child is not None and held.why is Why.LIMIT:
-            child.process.kill()
+            child.kill()
         elif child is not None and held.why is not None:
             child.say("interrupt", held.why.value)
 
@@ -97,7 +97,7 @@ class Processes:
         """See `Pool.abandon`."""
         child: _Child | None = held.runner
         if child is not None:
-            child.process.kill()
+            child.kill()
 
     async def close(self) -> None:
         """See `Pool.close`."""
@@ -113,7 +113,7 @@ class Processes:
             _, late = await asyncio.wait(ended, timeout=CHILD_END_S)
             if late:
                 for child in list(self._children):
-                    child.process.kill()
+                    child.kill()
                 await asyncio.wait(late, timeout=CHILD_END_S)
 
     # --- what children do ---------------------------------------------------------------------
@@ -291,6 +291,12 @@ class _Child(asyncio.Protocol):
         """Say something to it."""
         if self._transport is not None and not self._silent.is_set():
             self._transport.write(packed(*message))
+
+    def kill(self) -> None:
+        """End it, if it has not ended: what became of its job may be on its way to the conductor,
+        which may still ask for that."""
+        if not self.ended.done():
+            self.process.kill()
 
     def died(self) -> None:
         """It has ended; what it said before may still be on its way."""
