@@ -139,7 +139,7 @@ class Peer:
             self._unknown = 0 if first in reference.FIRST_WORDS else self._unknown + 1
             self._reads = 2 if name == "hello" else self._reads
             end = max(ends - len(before), used)
-            if not told and self._sizes:
+            if self._sizes:  # a block that comes late is still that of the last one
                 self._sizes[-1] += end - used
             used = end
         self.closing = self.closing or reading.ended

@@ -92,8 +92,11 @@ class Promises:
         """A server has read the log and opened it, and has not served yet."""
         world = self._world
         position = ring.log.position - 1
-        self._judge_position(position)
-        jobs = self._jobs_at(position)
+        # Starts that came no further than to say so have written behind what there was.
+        begun = 0 if self.damage.done else max(ring.log.epoch - self._epoch - 1, 0)
+        survived = position - begun
+        self._judge_position(survived)
+        jobs = self._jobs_at(survived)
         compare(jobs_of(ring.broker.engine), jobs, "survival", f"a start at position {position}")
         demand(
             ring.log.epoch > self._epoch or self._damaged, "survival",
@@ -108,9 +111,9 @@ class Promises:
             same = dump.digest(ring.broker.engine) == self._digest
             demand(same, "digest", "the state after a clean stop has another digest")
             self._digest = None
-        self._check_numbers(ring.broker.engine, position)
+        self._check_numbers(ring.broker.engine, survived)
         self._base = self._copied(jobs)
-        self.times.started(time_ms for at, time_ms, _ in self._history if at <= position)
+        self.times.started(time_ms for at, time_ms, _ in self._history if at <= survived)
         self._history.clear()
         self._written_at.clear()
         self._position = ring.log.position
