@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.client.kinds import KINDS
+from tests.client.virtual import Virtual
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,12 @@ def serving(tmp_path_factory):
         yield f"workq://127.0.0.1:{port}", f"workq+unix://{path}"
         process.terminate()
         process.communicate()
+
+
+@pytest.fixture
+def virtual(monkeypatch):
+    """Time that passes by itself, and a server in it."""
+    return Virtual(monkeypatch)
 
 
 @pytest.fixture(params=KINDS)

@@ -6,7 +6,12 @@ import pytest
 from workq_client import errors
 from workq_client.answers import Answer, Entry, Reader, Shape
 from workq_client.errors import BrokenReply, Refused
-from workq_client.limits import REPLY_BLOCK_BYTES_MAX, REPLY_LINE_BYTES_MAX
+from workq_client.limits import (
+    EXCERPT_BYTES_MAX,
+    REPLY_BLOCK_BYTES_MAX,
+    REPLY_ENTRIES_MAX,
+    REPLY_LINE_BYTES_MAX,
+)
 
 from tests.commands.harness import Client
 from tests.docs.examples import Play, examples
@@ -189,7 +194,7 @@ def test_a_payload_among_keys_is_read_by_its_size():
         (b"+OK\r\n", Shape.BLOCKS),
         (b"+OK x\r\n", Shape.LINES),
         (b"+OK -1\r\n", Shape.LINES),
-        (b"+OK 999999999\r\n", Shape.LINES),
+        (b"+OK %d\r\n" % (REPLY_ENTRIES_MAX + 1), Shape.LINES),
         (b"+OK 99999999999999999999999\r\n", Shape.LINES),
         (b"-OOPS\r\n", Shape.DONE),
         (b"+OK\xff\r\n", Shape.DONE),
@@ -197,7 +202,7 @@ def test_a_payload_among_keys_is_read_by_its_size():
         (b"+OK 1\r\nid q 1 2\r\nhiho", Shape.BLOCKS),
         (b"+OK 1\r\nid q 1 %d\r\n" % (REPLY_BLOCK_BYTES_MAX + 1), Shape.BLOCKS),
         (b"+OK 1\r\nid\r\n", Shape.KEYS),
-        (b"+OK 1\r\nid 999999\r\n", Shape.KEYS),
+        (b"+OK 1\r\nid %d\r\n" % (REPLY_ENTRIES_MAX + 1), Shape.KEYS),
         (b"+OK 1\r\nid 1\r\nkey\r\n", Shape.KEYS),
         (b"+OK 1\r\nid 1\r\n value\r\n", Shape.KEYS),
         (b"+OK 1\r\na=b\r\n", Shape.BLOCKS),
@@ -209,6 +214,7 @@ def test_what_is_no_reply_is_told_at_once(data, shape):
     """With the place where it is none, and no more of it than a person would read."""
     with pytest.raises(BrokenReply) as caught:
         taken(data, shape)
+    assert len(caught.value.data) <= EXCERPT_BYTES_MAX
     assert len(str(caught.value)) < 500
 
 

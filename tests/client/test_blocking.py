@@ -12,7 +12,7 @@ import pytest
 from workq_client import blocking
 from workq_client.addresses import Address
 from workq_client.blocking import BlockingNetwork, BlockingPlaces, BlockingWire, run
-from workq_client.limits import ONE_WAIT_S_MAX
+from workq_client.limits import ONE_WAIT_S_MAX, READ_BYTES
 from workq_client.network import Late
 
 from tests.client.fake import Clock
@@ -48,6 +48,17 @@ def test_a_wait_lasts_as_long_as_it_was_given_and_no_longer(monkeypatch, seconds
         wire.close()
     assert clock.now == pytest.approx(1000 + seconds)
     assert max(poll.waits) <= ONE_WAIT_S_MAX * 1000
+
+
+def test_so_much_is_read_at_once():
+    """READ_BYTES; the rest the next time."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        wire = BlockingWire(ours)
+        theirs.sendall(b"x" * (READ_BYTES + 1))
+        assert len(run(wire.exchange(b"", 1))) == READ_BYTES
+        assert len(run(wire.exchange(b"", 1))) == 1
+        wire.close()
 
 
 def test_a_place_is_waited_for_however_long():

@@ -24,6 +24,7 @@ from workq_client.errors import (
     Unreachable,
     WorkqError,
 )
+from workq_client.limits import ANSWER_CHARACTERS_MAX, GRACE_S, PAUSE_FIRST_S, PAUSE_MAX_S
 from workq_client.models import Job
 from workq_client.network import Late
 from workq_client.pool import Attempts, Pool
@@ -214,11 +215,11 @@ def test_pauses_grow_to_a_second_and_are_shortened_by_chance(clock):
             clock.now += world.pauses[-1]
 
     drive(core.call(requests.ping()), at)
-    assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, *[1.0] * 7]
+    assert world.pauses == [PAUSE_FIRST_S * 2**step for step in range(5)] + [PAUSE_MAX_S] * 7
     core._chance = lambda: 0.0
     attempts = Attempts(core._chance)
     attempts.failed(OSError())
-    assert attempts.pause_s() == 0.025
+    assert attempts.pause_s() == PAUSE_FIRST_S / 2
 
 
 def test_the_first_loss_of_a_connection_costs_no_pause_and_the_next_do(clock):
@@ -285,11 +286,11 @@ def test_an_answer_that_does_not_come_ends_the_call_by_what_it_may_have_done(nam
     "request_, seconds",
     [
         (requests.ping(), 60),
-        (requests.lease("mails", wait=5), 6),
+        (requests.lease("mails", wait=5), 5 + GRACE_S),
         (requests.lease("mails"), 60),
-        (requests.result(JOB, wait=0.25), 1.25),
-        (requests.run("mails", wait=5, ttr=10), 16),
-        (requests.run("mails", wait=0, ttr=10), 11),
+        (requests.result(JOB, wait=0.25), 0.25 + GRACE_S),
+        (requests.run("mails", wait=5, ttr=10), 15 + GRACE_S),
+        (requests.run("mails", wait=0, ttr=10), 10 + GRACE_S),
     ],
 )
 def test_a_wait_ends_a_second_after_the_servers(request_, seconds, clock):
@@ -571,6 +572,17 @@ def test_a_broken_answer_is_told_and_its_connection_given_up(answer):
     assert len(world.server.done) == 1
 
 
+def test_an_error_shows_so_much_of_an_answer_to_something_else():
+    """ANSWER_CHARACTERS_MAX: of the answer, and of what was wrong with it."""
+    world = World(piece=100_000)
+    keys = b"active-clients 1\r\nevicted-jobs 0\r\nstarted %b\r\n" % (b"x" * 50_000)
+    world.server.alike["inspect"] = b"+OK 1\r\nserver 3\r\n" + keys
+    with pytest.raises(BrokenReply, match="time data") as caught:
+        through(world.core().call(requests.inspect_server()))
+    assert len(caught.value.data) <= ANSWER_CHARACTERS_MAX
+    assert len(str(caught.value)) < 2 * ANSWER_CHARACTERS_MAX + 100
+
+
 def test_an_answer_with_more_behind_it_is_taken_and_its_connection_is_not():
     """Whatever that is, it is not the answer to the next call."""
     world = World()
@@ -674,22 +686,6 @@ def test_an_answer_about_another_job_is_told_and_what_is_behind_it_asked_anew():
     assert slots[1].error is None
     assert world.server.done.count(("ping",)) == 2
     assert world.wires[0].closed
-
-
-def test_the_window_of_a_pipeline_is_bounded(monkeypatch):
-    """In requests, and in bytes."""
-    monkeypatch.setattr(core_module, "WINDOW_REQUESTS_MAX", 4)
-    world = World()
-    core = world.core()
-    on_their_way = []
-    slots = [core.slot(requests.add("mails", b"x")) for _ in range(20)]
-
-    def at(_, step):
-        on_their_way.append(sum(slot.sent and not slot.done for slot in slots))
-
-    drive(core.converse(Listed(slots), waits=False), at)
-    assert max(on_their_way) <= 4
-    assert all(slot.done for slot in slots)
 
 
 def test_a_block_larger_than_the_server_takes_is_not_sent():

@@ -9,7 +9,9 @@ from workq_client.addresses import Address, parse
 from workq_client.codec import BYTES, JSON, NOTHING, TEXT, encoded
 from workq_client.errors import DecodeError, InvalidRequest, JobFailed
 from workq_client.ids import job_id, new_id
+from workq_client.limits import ARGUMENT_CHARACTERS_MAX, DURATION_MS_MAX
 from workq_client.models import Job, Result
+from workq_client.requests import Request
 from workq_client.values import milliseconds, name_word, time_of, time_word
 
 
@@ -32,11 +34,12 @@ def test_durations_are_rounded_up_to_milliseconds(value, ms):
     assert milliseconds("ttr", value) == ms
 
 
-@pytest.mark.parametrize("value", [2**53 // 1000 + 1, 1e300, 10**400, timedelta.max])
+@pytest.mark.parametrize("value", [DURATION_MS_MAX // 1000 + 1, 1e300, 10**400, timedelta.max])
 def test_what_is_longer_than_the_servers_time_is_refused(value):
     """Rather than some limit of a system call being met on the way."""
     with pytest.raises(InvalidRequest, match=r"^wait is longer than"):
         milliseconds("wait", value)
+    assert milliseconds("wait", DURATION_MS_MAX // 1000) <= DURATION_MS_MAX
 
 
 @pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), "5", None, True, timedelta(-1)])
@@ -68,6 +71,21 @@ def test_names_are_those_of_the_protocol(name):
     with pytest.raises(InvalidRequest, match="queue is"):
         name_word("queue", name)
     assert name_word("queue", "a-B_9.") == "a-B_9."
+
+
+@pytest.mark.parametrize(
+    "what, make",
+    [
+        ("queue", lambda text: name_word("queue", text)),
+        ("id", job_id),
+        ("line", lambda text: Request((text,)).encode(None, None)),
+    ],
+)
+def test_an_error_shows_so_much_of_an_argument(what, make):
+    """ARGUMENT_CHARACTERS_MAX, however long it is."""
+    with pytest.raises(InvalidRequest) as caught:
+        make("x\n" * 100_000)
+    assert 0 < str(caught.value).count("x\\n") <= ARGUMENT_CHARACTERS_MAX // 2
 
 
 def test_new_ids_are_uuids_of_version_7_and_sort_by_time():

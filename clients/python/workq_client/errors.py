@@ -31,6 +31,8 @@ import os
 from socket import gaierror
 from typing import Any
 
+from workq_client.limits import ANSWER_CHARACTERS_MAX
+
 
 class WorkqError(Exception):
     """The root of all errors of this package."""
@@ -61,7 +63,7 @@ class JobFailed(WorkqError):
     """
 
     def __init__(self, job_id: str, data: bytes) -> None:
-        said = data[:200].decode("utf-8", "replace")
+        said = data[:ANSWER_CHARACTERS_MAX].decode("utf-8", "replace")
         super().__init__(f"job {job_id} has failed: {said}" if said else f"job {job_id} has failed")
         self.job_id = job_id
         self.data = data

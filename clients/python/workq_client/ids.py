@@ -11,6 +11,7 @@ import time
 import uuid
 
 from workq_client.errors import InvalidRequest
+from workq_client.limits import ARGUMENT_CHARACTERS_MAX
 
 
 def new_id() -> str:
@@ -42,5 +43,6 @@ def job_id(value: str | uuid.UUID) -> str:
     except ValueError:
         number = None
     if number is None or str(number) != text or not number.int:
-        raise InvalidRequest(f"no id of a job: {str(value)[:80]!r}; it has to be a UUID, not nil")
+        shown = str(value)[:ARGUMENT_CHARACTERS_MAX]
+        raise InvalidRequest(f"no id of a job: {shown!r}; it has to be a UUID, not nil")
     return text

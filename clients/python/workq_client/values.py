@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from workq_client.errors import InvalidRequest
-from workq_client.limits import DURATION_MS_MAX
+from workq_client.limits import ARGUMENT_CHARACTERS_MAX, DURATION_MS_MAX
 
 #: A number of seconds, or a `timedelta`.
 Duration: TypeAlias = float | timedelta
@@ -87,9 +87,9 @@ def name_word(what: str, value: str) -> str:
         InvalidRequest: it is no such name.
     """
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        shown = str(value)[:ARGUMENT_CHARACTERS_MAX]
         raise InvalidRequest(
-            f"{what} is {str(value)[:80]!r}; it has to be 1 to 255 of the characters "
-            "A-Z a-z 0-9 _ - ."
+            f"{what} is {shown!r}; it has to be 1 to 255 of the characters A-Z a-z 0-9 _ - ."
         )
     return value
 

@@ -6,11 +6,12 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from workq_client import InvalidRequest, Worker
+from workq_client.limits import HEALTH_REQUEST_BYTES_MAX, HEALTH_REQUESTS_MAX
 from workq_client.worker import health, leasing
 
 from tests.client.worker.conftest import PATIENCE_S
@@ -136,6 +137,41 @@ def test_what_is_neither_a_file_nor_a_port_is_told_before_anything_is_begun(wher
 def test_a_place_is_a_port_if_it_is_written_like_one(where, place):
     """Else it is a file."""
     assert health.health_place(where) == place
+
+
+def answered(sock, data=b""):
+    """What comes on a connection, up to its end."""
+    with suppress(ConnectionError):
+        sock.sendall(data)
+        return b"".join(iter(lambda: sock.recv(4096), b""))
+    return b""
+
+
+@pytest.mark.parametrize("more, is_answered", [(0, True), (1, False)])
+def test_a_request_may_be_so_long(server, more, is_answered):
+    """HEALTH_REQUEST_BYTES_MAX, without the empty line at its end."""
+    port = free_port()
+    request = b"GET / HTTP/1.1\r\nX: "
+    request += b"x" * (HEALTH_REQUEST_BYTES_MAX - len(request) + more) + b"\r\n\r\n"
+    with made(server, port).running():
+        until(lambda: asked(port) is not None)
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
+            assert answered(sock, request).startswith(b"HTTP/1.1 ") is is_answered
+
+
+def test_so_many_may_ask_at_a_time(server, monkeypatch):
+    """HEALTH_REQUESTS_MAX: one more is closed at once, and none of those suffers."""
+    monkeypatch.setattr(health, "HEALTH_REQUEST_S", PATIENCE_S)
+    port = free_port()
+    with made(server, port).running(), ExitStack() as stack:
+        until(lambda: asked(port) is not None)
+        socks = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
+            for _ in range(HEALTH_REQUESTS_MAX + 1)
+        ]
+        assert answered(socks.pop()) == b""
+        for sock in socks:
+            assert answered(sock, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 ")
 
 
 def test_a_port_that_is_taken_ends_the_worker_before_it_begins(server):

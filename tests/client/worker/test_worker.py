@@ -27,6 +27,7 @@ from workq_client import (
     Work,
     Worker,
 )
+from workq_client.limits import FAILURE_CHARACTERS_MAX, LEASE_QUEUES_MAX, RETRY_AFTER_MAX_S
 from workq_client.testing import Server
 from workq_client.worker import keeping, leasing, report
 
@@ -128,7 +129,7 @@ def test_an_exception_is_a_failure_with_a_short_text(bench, client, caplog):
         success, text = outcome(client, job_id)
     assert not success
     assert text.startswith(b"ValueError: xxx")
-    assert len(text.decode()) == 1000
+    assert len(text.decode()) == FAILURE_CHARACTERS_MAX
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert job_id in record.getMessage()
     assert record.exc_info is not None
@@ -171,7 +172,7 @@ def test_retries_run_for_a_month(bench, server, client):
     assert all(timedelta(hours=3) <= one < timedelta(hours=3, seconds=20) for one in waits)
 
 
-@pytest.mark.parametrize("after", [-1, "soon", 366 * 86_400])
+@pytest.mark.parametrize("after", [-1, "soon", RETRY_AFTER_MAX_S + 1])
 def test_a_retry_after_no_time_is_a_failure_like_any_other(bench, client, after):
     """What is wrong with it is the result."""
     worker = bench.worker()
@@ -656,9 +657,9 @@ def test_what_cannot_work_is_refused_before_it_begins(server):
         local.run()
 
     crowded = Worker()
-    for number in range(257):
+    for number in range(LEASE_QUEUES_MAX + 1):
         crowded.job(f"q{number}")(lambda payload: None)
-    with pytest.raises(InvalidRequest, match="256 queues"):
+    with pytest.raises(InvalidRequest, match=f"{LEASE_QUEUES_MAX} queues"):
         crowded.run()
 
 

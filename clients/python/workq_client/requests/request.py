@@ -18,6 +18,7 @@ from workq_client.errors import (
     Refused,
     TimedOut,
 )
+from workq_client.limits import ANSWER_CHARACTERS_MAX, ARGUMENT_CHARACTERS_MAX
 
 T = TypeVar("T")
 
@@ -121,7 +122,8 @@ class Request(Generic[T]):
             words.append(f"-{name}={value}")
         line = " ".join(words)
         if "\r" in line or "\n" in line:
-            raise InvalidRequest(f"a request of more than one line: {line[:80]!r}")
+            text = line[:ARGUMENT_CHARACTERS_MAX]
+            raise InvalidRequest(f"a request of more than one line: {text!r}")
         try:
             data = line.encode("ascii") + b"\r\n"
         except UnicodeEncodeError as error:
@@ -143,8 +145,9 @@ def understand(request: Request[T], answer: Answer, codec: Codec) -> T:
     try:
         return request.read(answer, codec)
     except (KeyError, ValueError, IndexError, OverflowError) as error:
-        problem = f"no answer to {request.command} ({type(error).__name__}: {error})"
-        raise BrokenReply(problem, repr(answer)[:200].encode()) from error
+        wrong = f"{type(error).__name__}: {error}"[:ANSWER_CHARACTERS_MAX]
+        data = repr(answer)[:ANSWER_CHARACTERS_MAX].encode()
+        raise BrokenReply(f"no answer to {request.command} ({wrong})", data) from error
 
 
 def missing(request: Request[T], error: Refused) -> T:

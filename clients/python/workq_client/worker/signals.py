@@ -50,8 +50,8 @@ class _Received:
 
     def pause(self, number: int, frame: FrameType | None) -> None:
         """SIGUSR1."""
-        logger.info("SIGUSR1: paused, until SIGUSR2")
         self._conductor.pause()
+        logger.info("SIGUSR1: paused, until SIGUSR2")
 
     def resume(self, number: int, frame: FrameType | None) -> None:
         """SIGUSR2."""

@@ -148,7 +148,8 @@ class Processes:
         pause_s = 0.0
         if not child.is_ready:
             self._failures += 1
-            pause_s = min(CHILD_PAUSE_FIRST_S * 2 ** min(self._failures, 10), CHILD_PAUSE_MAX_S)
+            steps = min(self._failures - 1, 10)
+            pause_s = min(CHILD_PAUSE_FIRST_S * 2**steps, CHILD_PAUSE_MAX_S)
             if not self._closing:
                 logger.error("a child process has not come up: it %s", how)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from queue import SimpleQueue
 
@@ -90,5 +91,6 @@ class Threads:
         threads = list(self._threads)
         for _ in threads:
             self._tickets.put(False)
+        until = time.monotonic() + THREAD_END_S
         for thread in threads:  # they have nothing to do any more
-            thread.join(THREAD_END_S)
+            thread.join(max(until - time.monotonic(), 0.0))
