@@ -168,6 +168,7 @@ class Conductor:
                 for one in (self._reporter.run(), self._keeper.run(), self._watch())
             ]
             try:
+                self._say_what_for()
                 leasing = asyncio.create_task(self._lease())
                 await asyncio.wait([leasing, *tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in (leasing, *tasks):
@@ -178,6 +179,16 @@ class Conductor:
                 for task in (leasing, *tasks):
                     task.cancel()
                 await asyncio.gather(leasing, *tasks, return_exceptions=True)
+
+    def _say_what_for(self) -> None:
+        """For who looks at a terminal, and wonders whether it has begun."""
+        logger.info(
+            "takes jobs from %s at %s, %d at a time (%s)",
+            ", ".join(self._handlers),
+            self._client.url,
+            self._settings.concurrency,
+            self._settings.pool,
+        )
 
     async def _lease(self) -> None:
         """Take jobs until the worker stops."""
