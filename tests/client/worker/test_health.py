@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from workq_client import InvalidRequest, Worker
 from workq_client.worker import health, leasing
+from workq_client.worker.settings import Settings
 
 from tests.client.worker.conftest import PATIENCE_S
 
@@ -98,6 +99,55 @@ def test_a_worker_that_has_all_places_taken_is_healthy(quick, server, client):
         time.sleep(0.5)
         assert asked(port) == (200, b"ok\n")
         client.result(job_id, wait=PATIENCE_S)
+
+
+class Places:
+    """A pool that has as many places as it is told."""
+
+    places = 0
+
+    def __init__(self, finished, changed):
+        self.changed = changed
+
+    async def close(self):
+        """Nothing runs."""
+
+
+def test_a_worker_without_a_place_for_a_handler_is_not_healthy(quick, server, monkeypatch):
+    """So it is before the first process has come up; a moment in which one is replaced is none."""
+    port = free_port()
+    settings = Settings(url=server.url, health=port)
+    worker = made(server, None)
+    conductor = leasing.Conductor(settings, worker.handlers, Places)
+    conductor.start()
+
+    def change(places):
+        conductor._pool.places = places
+        conductor._loop.call_soon_threadsafe(conductor._pool.changed)
+
+    until(lambda: asked(port) == (503, b"no processes\n"))
+    change(1)
+    until(lambda: asked(port) == (200, b"ok\n"))
+    monkeypatch.setattr(leasing, "HEALTHY_S", 10)
+    change(0)
+    assert asked(port) == (200, b"ok\n")
+    monkeypatch.setattr(leasing, "HEALTHY_S", 0.3)
+    until(lambda: asked(port) == (503, b"no processes\n"))
+    conductor.stop()
+    assert conductor.ended.result(PATIENCE_S)
+
+
+def test_a_file_is_old_until_there_is_a_place(quick, server, tmp_path):
+    """And not as young as the worker."""
+    path = tmp_path / "alive"
+    settings = Settings(url=server.url, health=str(path))
+    conductor = leasing.Conductor(settings, made(server, None).handlers, Places)
+    conductor.start()
+    until(lambda: conductor.trouble == "no processes")
+    time.sleep(0.05)
+    assert path.stat().st_mtime == 0
+    conductor.stop()
+    assert conductor.ended.result(PATIENCE_S)
 
 
 def test_who_asks_badly_is_no_harm(quick, server, monkeypatch):
