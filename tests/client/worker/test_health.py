@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workq_client import InvalidRequest, Worker
@@ -112,18 +113,28 @@ class Places:
     async def close(self):
         """Nothing runs."""
 
+    def change(self, places):
+        """Have so many, and tell of it."""
+        self.places = places
+        self.changed()
+
+
+def conducted(server, where):
+    """What takes jobs for such a pool, which it has been given."""
+    make: Any = Places
+    settings = Settings(url=server.url, health=where)
+    conductor: Any = leasing.Conductor(settings, made(server, None).handlers, make)
+    conductor.start()
+    return conductor
+
 
 def test_a_worker_without_a_place_for_a_handler_is_not_healthy(quick, server, monkeypatch):
     """So it is before the first process has come up; a moment in which one is replaced is none."""
     port = free_port()
-    settings = Settings(url=server.url, health=port)
-    worker = made(server, None)
-    conductor = leasing.Conductor(settings, worker.handlers, Places)
-    conductor.start()
+    conductor = conducted(server, port)
 
     def change(places):
-        conductor._pool.places = places
-        conductor._loop.call_soon_threadsafe(conductor._pool.changed)
+        conductor._loop.call_soon_threadsafe(conductor._pool.change, places)
 
     until(lambda: asked(port) == (503, b"no processes\n"))
     change(1)
@@ -140,9 +151,7 @@ def test_a_worker_without_a_place_for_a_handler_is_not_healthy(quick, server, mo
 def test_a_file_is_old_until_there_is_a_place(quick, server, tmp_path):
     """And not as young as the worker."""
     path = tmp_path / "alive"
-    settings = Settings(url=server.url, health=str(path))
-    conductor = leasing.Conductor(settings, made(server, None).handlers, Places)
-    conductor.start()
+    conductor = conducted(server, str(path))
     until(lambda: conductor.trouble == "no processes")
     time.sleep(0.05)
     assert path.stat().st_mtime == 0
