@@ -1,12 +1,13 @@
 """`workq add` and `workq schedule`: what was said is what the server has."""
 
+import re
 import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.cli.making import ID
-from workq.cli import statuses
+from workq.cli import add, statuses
 from workq.limits import BLOCK_BYTES_MAX, READ_LINES_BYTES
 
 
@@ -138,12 +139,32 @@ def test_lines_of_a_slow_pipe_are_added_as_they_come(process, client):
     assert adding.wait() == statuses.OK
 
 
+def test_lines_that_break_off_tell_how_many_were_added(cli, server, monkeypatch):
+    """Whatever it is that breaks them off."""
+    said = cli("add", "mails", "--lines", "-", stdin=b"a\nb\n" + b"x" * (BLOCK_BYTES_MAX + 1))
+    assert said.status == statuses.WRONG
+    assert "1,048,576 bytes" in said.err
+    assert "\n  2 jobs were added" in said.err
+
+    def pieces(*file):
+        yield [(1, b"first")], 6
+        with server.away():
+            yield [(2, b"second")], 13
+
+    monkeypatch.setattr(add, "_pieces", pieces)
+    said = cli("add", "mails", "--lines", "-", "--timeout", "100ms")
+    assert said.status == statuses.UNUSABLE
+    assert "\n  1 job was added" in said.err
+
+
 def test_ctrl_c_ends_it_without_a_trace(process, client):
-    """With the status for that."""
+    """With the status for that, and how many were added."""
     adding = process("add", "mails", "--lines", "-")
     adding.stdin.write(b"first\n")
     adding.stdin.flush()
     client.lease("mails", wait=10)
     adding.send_signal(signal.SIGINT)
     assert adding.wait(10) == statuses.INTERRUPTED
-    assert adding.stderr.read() == b""
+    told = adding.stderr.read()
+    assert re.match(rb"workq: broken off\n  [01] jobs? w(as|ere) added, and perhaps", told)
+    assert b"Traceback" not in told

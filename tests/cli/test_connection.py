@@ -6,6 +6,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import pytest
+
 from workq.cli import statuses, workq
 from workq.cli.connection import complete_queue
 
@@ -50,3 +52,12 @@ def test_a_shell_completes_subcommands_options_and_queues(client, tmp_path):
 def test_a_shell_that_looks_for_it_finds_that_words_can_be_completed():
     """It reads the beginning of the file."""
     assert "PYTHON_ARGCOMPLETE_OK" in Path(workq.__file__).read_text("utf-8")[:1024]
+
+
+@pytest.mark.parametrize("timeout", ["0", "0s", "0.5ms"])
+def test_no_time_for_an_answer_is_refused(timeout, cli):
+    """Nothing would be tried."""
+    said = cli("ping", "--timeout", timeout)
+    assert said.status == statuses.BAD_USAGE
+    assert "it takes 1ms or more" in said.err
+    assert cli("ping", "--timeout", "10s").status == statuses.OK

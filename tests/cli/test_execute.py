@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workq_client import NotFound, State
+from workq_client import NotFound, State, limits
 
 from tests.cli.making import ID, OTHER
 from workq.cli import command, execute, statuses
@@ -121,13 +121,63 @@ def test_a_job_that_makes_no_sense_is_not_tried_again(cli, client):
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_output_has_the_bound_of_a_result(more, cli, client):
-    """Beyond it the job has failed, for nobody wants half a result; the command ends in peace."""
+    """Beyond it the job has failed, for nobody wants half a result."""
     client.add("nums", id=ID)
     size = BLOCK_BYTES_MAX + more
     cli("exec", "nums", "--once", *shell(f"head -c {size} /dev/zero && head -c {more} /dev/zero"))
     result = client.result(ID)
     assert result.success == (not more)
     assert len(result.data) == BLOCK_BYTES_MAX or b"more than 1048576 bytes" in result.data
+
+
+@pytest.mark.parametrize("script", ["yes", "trap '' TERM; yes", "(yes; exit 75); exit 75"])
+def test_a_command_that_writes_without_end_is_ended(script, cli, client):
+    """With all that it has started, and whatever it makes of SIGTERM."""
+    client.add("nums", id=ID)
+    said = cli("exec", "nums", "--once", "--json", *shell(script))
+    assert (said.status, said.json["done"]) == (statuses.WRONG, "failed")
+    assert client.result(ID).data.startswith(b"more than 1048576 bytes of output")
+
+
+def test_a_result_is_reported_when_the_server_is_back(cli, client, server, tmp_path):
+    """Though it was away for longer than a call may take."""
+    client.add("nums", id=ID, ttr=600)
+
+    def go_away():
+        until((tmp_path / "began").exists)
+        with server.away():
+            (tmp_path / "go").touch()
+            time.sleep(0.6)
+
+    away = threading.Thread(target=go_away)
+    away.start()
+    script = f"touch {tmp_path}/began; until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo done"
+    said = cli("exec", "nums", "--once", "--timeout", "100ms", *shell(script))
+    away.join()
+    assert (said.status, said.err) == (statuses.OK, "")
+    assert client.result(ID).data == b"done\n"
+
+
+def test_a_result_is_not_tried_for_ever(cli, client, server, monkeypatch, tmp_path):
+    """The end is loud."""
+    monkeypatch.setattr(limits, "REPORT_PATIENCE_S", 0.2)
+    client.add("nums", id=ID, ttr=600)
+    over = threading.Event()
+
+    def go_away():
+        until((tmp_path / "began").exists)
+        with server.away():
+            (tmp_path / "go").touch()
+            over.wait(10)
+
+    away = threading.Thread(target=go_away)
+    away.start()
+    script = f"touch {tmp_path}/began; until [ -e {tmp_path}/go ]; do sleep 0.01; done"
+    said = cli("exec", "nums", "--once", "--timeout", "100ms", *shell(script))
+    over.set()
+    away.join()
+    assert said.status == statuses.UNUSABLE
+    assert "that it completed could not be reported" in said.err
 
 
 def test_a_lease_is_renewed_as_long_as_the_command_runs(cli, client):

@@ -46,6 +46,14 @@ def test_a_list_has_as_many_as_are_wanted_beyond_what_the_server_shows_at_once(c
     assert len(cli("inspect", "jobs", "mails").out.splitlines()) == 101
 
 
+@pytest.mark.parametrize("limit", ["-1", "0", "x"])
+def test_a_list_of_nothing_is_refused(limit, cli):
+    """Or it would be taken for there being nothing."""
+    said = cli("inspect", "queues", "--limit", limit)
+    assert (said.status, said.out) == (statuses.BAD_USAGE, "")
+    assert "is not a number from 1 on" in said.err
+
+
 def test_lists_for_people_are_tables(cli, client):
     """Of ready jobs, and of those that are due."""
     client.add("mails", b"hello", id=ID, priority=1000)

@@ -26,7 +26,6 @@ def shop(tmp_path, monkeypatch):
         "class Place: worker = Worker(None)\n"
         "good, bad, plain = Worker(0), Worker(3), Plain()\n"
     )
-    (tmp_path / "shop" / "broken.py").write_text("import no_such_thing\n")
     yield
     for name in [one for one in sys.modules if one.split(".")[0] == "shop"]:
         del sys.modules[name]
@@ -78,7 +77,19 @@ def test_what_is_no_worker_is_told(place, told, shop, cli):
     assert told in said.err
 
 
-def test_what_is_wrong_inside_the_module_has_its_trace(shop, cli):
-    """Or nobody could find it."""
-    with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
-        cli("worker", "shop.broken:worker")
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        ("import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("open('no-such-file')", "FileNotFoundError: [Errno 2]"),
+        ("__import__('workq_client').Client('workq://127.0.0.1:1', timeout=0.01).ping()", "Unr"),
+    ],
+)
+def test_what_is_wrong_inside_the_module_has_its_trace(line, told, shop, cli, tmp_path):
+    """Or nobody could find it: also what is one line if a subcommand raises it itself."""
+    (tmp_path / "shop" / "broken.py").write_text(f"\n{line}\n")
+    said = cli("worker", "shop.broken:worker")
+    assert said.status == statuses.WRONG
+    assert "Traceback" in said.err
+    assert 'broken.py", line 2' in said.err
+    assert f"\nworkq: shop.broken cannot be imported: {told}" in said.err

@@ -54,7 +54,9 @@ CROSSED_BY = {
     "worker/test_leasing.py::test_a_lease_waits_so_long_and_its_connection_may_be_silent_a_second_"
     "longer": "LEASE_WAIT_S",
     "worker/test_leasing.py::test_a_lease_is_for_so_many_jobs": "LEASE_COUNT_MAX",
-    "worker/test_worker.py::test_what_cannot_work_is_refused_before_it_begins": "LEASE_QUEUES_MAX",
+    "worker/test_worker.py::test_what_cannot_work_is_refused_before_it_begins": (
+        "LEASE_QUEUES_MAX CONCURRENCY_MAX"
+    ),
     "worker/test_leasing.py::test_a_call_that_gets_no_answer_is_made_anew_on_another_connection": (
         "WORKER_TIMEOUT_S"
     ),

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 from workq.cli import new_jobs, statuses
 from workq.cli.connection import add_options, add_queue, connect
 from workq.cli.payloads import add_payload, read_payload, too_large
-from workq.cli.problems import Problem, status_of
+from workq.cli.problems import Problem, explain, status_of
 from workq.cli.progress import Progress
 from workq.cli.showing import print_json
 from workq.cli.times import read_duration
@@ -71,22 +71,35 @@ def _add_from(file: BinaryIO, name: str, options: Namespace, said: dict[str, Any
     from workq_client import ManyFailed, NewJob
 
     added = 0
-    with connect(options) as client, Progress("jobs", _size(file)) as progress:
-        for pieces, size in _pieces(file, name):
-            jobs = [NewJob(queue=options.queue, payload=line, **said) for _, line in pieces]
-            try:
-                added += client.add_many(jobs)
-            except ManyFailed as error:
-                failed, first = error.errors[0]
-                number = next(n for (n, _), job in zip(pieces, jobs, strict=True) if job is failed)
-                raise Problem(
-                    f"{name}, line {number}: {first}\n"
-                    f"  {added + error.added:,} jobs were added, of the lines before it and perhaps"
-                    " some after it.",
-                    status_of(error),
-                ) from error
-            progress.show(added, size)
+    try:
+        with connect(options) as client, Progress("jobs", _size(file)) as progress:
+            for pieces, size in _pieces(file, name):
+                jobs = [NewJob(queue=options.queue, payload=line, **said) for _, line in pieces]
+                try:
+                    added += client.add_many(jobs)
+                except ManyFailed as error:
+                    added += error.added
+                    failed, first = error.errors[0]
+                    number = next(
+                        n for (n, _), job in zip(pieces, jobs, strict=True) if job is failed
+                    )
+                    raise Problem(f"{name}, line {number}: {first}", status_of(error)) from error
+                progress.show(added, size)
+    except KeyboardInterrupt:
+        print(f"workq: broken off{_told(added)}", file=sys.stderr)
+        raise
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        raise Problem(f"{explained.text}{_told(added)}", explained.status) from error
     return added
+
+
+def _told(added: int) -> str:
+    """How many were added before it broke off; of a request under way nobody knows."""
+    were = "1 job was" if added == 1 else f"{added:,} jobs were"
+    return f"\n  {were} added, and perhaps some that were under way."
 
 
 def _size(file: BinaryIO) -> int | None:

@@ -10,14 +10,18 @@ import sys
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Final
 
 from workq.limits import BLOCK_BYTES_MAX, EXEC_ERROR_BYTES_MAX, EXEC_KILL_MS
 
 _READ_BYTES: Final = 64 * 1024
+
+#: Why a command was ended that wrote more than a result may have: some write for ever.
+TOO_MUCH: Final = "too much output"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Ended:
         output: what it wrote to standard output, as much as a result may have.
         too_much: whether it wrote more.
         errors: the last of what it wrote to standard error.
-        killed: why we ended it, if we did.
+        killed: why we ended it, if we did: what `kill` was told, or that it wrote too much.
     """
 
     status: int
@@ -40,10 +44,10 @@ class Ended:
 
     def failure(self) -> bytes:
         """What is reported of its failure."""
-        if self.status < 0:
-            line = f"killed by {_signal_name(-self.status)}"
-        elif self.too_much:
+        if self.too_much:
             line = f"more than {BLOCK_BYTES_MAX} bytes of output, and no result may have more"
+        elif self.status < 0:
+            line = f"killed by {_signal_name(-self.status)}"
         else:
             line = f"exit status {self.status}"
         return line.encode() + (b"\n" + self.errors if self.errors else b"")
@@ -84,12 +88,13 @@ class Command:
             os.close(ended)
             raise
         assert process.stdout is not None and process.stderr is not None
-        readers = output, errors = _Head(process.stdout, ended), _Tail(process.stderr, ended)
+        output = _Head(process.stdout, ended, partial(self.kill, TOO_MUCH))
+        errors = _Tail(process.stderr, ended)
         status = process.wait()
         self._ended.set()
         self._signal(signal.SIGKILL)  # what it has left behind
         os.close(end)
-        for reader in readers:
+        for reader in (output, errors):
             reader.join()
         os.close(ended)
         return Ended(status, output.data, output.too_much, errors.data, self._killed)
@@ -192,15 +197,26 @@ class _Reader(threading.Thread, ABC):
 
 
 class _Head(_Reader):
-    """Keeps the beginning, as much as a result may have."""
+    """Keeps the beginning, as much as a result may have.
+
+    Args:
+        pipe, ended: see `_Reader`.
+        overflow: is called when more has come.
+    """
 
     too_much = False
+
+    def __init__(self, pipe: IO[bytes], ended: int, overflow: Callable[[], None]) -> None:
+        self._overflow = overflow
+        super().__init__(pipe, ended)
 
     def take(self, data: bytes) -> None:
         """Keep it, if there is room."""
         room = BLOCK_BYTES_MAX - len(self.data)
         self.data += data[:room]
-        self.too_much = self.too_much or len(data) > room
+        if len(data) > room and not self.too_much:
+            self.too_much = True
+            self._overflow()
 
 
 class _Tail(_Reader):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from workq.cli.times import read_duration
@@ -23,11 +23,18 @@ def add_options(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--timeout",
-        type=read_duration,
+        type=_timeout,
         metavar="DURATION",
         help="how long it may take to answer, connecting included; a wait not (10s)",
     )
     group.add_argument("--json", action="store_true", help="for programs: JSON, one line for each")
+
+
+def _timeout(text: str) -> float:
+    read = read_duration(text)
+    if read < 0.001:
+        raise ArgumentTypeError(f"{text!r} is no time for an answer; it takes 1ms or more")
+    return read
 
 
 def add_queue(parser: ArgumentParser, *, many: bool = False) -> None:

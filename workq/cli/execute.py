@@ -195,21 +195,32 @@ class Work:
     def _work(self, job: Job, command: Command) -> None:
         """One job, in its thread."""
         try:
+            # The lease is kept until the job is reported, which may take longer than it lasts.
             with Renewal(self._client.url, job, partial(command.kill, LOST)):
-                ended = command.run()
-        except OSError as error:  # it cannot be started, which is no fault of the job's
-            self._say(f"{self._words[0]}: {error.strerror or error}; the job is given back")
-            self._stops = max(self._stops, 1)
-            self._status = statuses.UNUSABLE
-            self._tell(job, "released", partial(self._client.release, job))
-        else:
-            self._report(job, ended)
-            if ended.status == TRY_AGAIN and not (self._stopping() or self._options.once):
+                ended = self._ended(job, command)
+            if (
+                ended is not None
+                and ended.status == TRY_AGAIN
+                and not (self._stopping() or self._options.once)
+            ):
                 time.sleep(EXEC_PAUSE_MS / 1000)
         finally:
             with self._lock:
                 self._running.pop(command, None)
             self._slots.release()
+
+    def _ended(self, job: Job, command: Command) -> Ended | None:
+        """Run the command to its end and report it; None if it cannot be started."""
+        try:
+            ended = command.run()
+        except OSError as error:  # which is no fault of the job's
+            self._say(f"{self._words[0]}: {error.strerror or error}; the job is given back")
+            self._stops = max(self._stops, 1)
+            self._status = statuses.UNUSABLE
+            self._tell(job, "released", partial(self._client.release, job))
+            return None
+        self._report(job, ended)
+        return ended
 
     def _report(self, job: Job, ended: Ended) -> None:
         """Tell the server what became of a job."""
@@ -218,7 +229,7 @@ class Work:
             self._say(f"job {job.id}: the lease is lost, and the command was ended")
             self._show(job, "lost")
             self._end(statuses.WRONG)
-        elif ended.killed or ended.status == TRY_AGAIN:
+        elif ended.killed == STOPPED or (ended.status == TRY_AGAIN and not ended.too_much):
             self._tell(job, "released", partial(client.release, job))
             self._end(statuses.WRONG)
         elif ended.status == 0 and not ended.too_much:
@@ -229,17 +240,42 @@ class Work:
             self._end(statuses.WRONG)
 
     def _tell(self, job: Job, done: str, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:
+        error = self._try(act)
+        if error is not None:
             explained = explain(error)
             if explained is None:
-                raise
+                raise error
             self._say(f"job {job.id}: that it {done} could not be reported: {explained.text}")
             self._show(job, "unknown")
             self._end(explained.status)
             return
         self._show(job, done)
+
+    def _try(self, act: Callable[[], None]) -> Exception | None:
+        """Report something, again and again as long as a `Worker` would, or until we are to end
+        now; return what kept it from being done."""
+        from workq_client import errors
+        from workq_client.limits import REPORT_AGAIN_S, REPORT_PATIENCE_S
+
+        passing = (
+            errors.Unreachable, errors.NoReply, errors.OutcomeUnknown, errors.Busy,
+            errors.ServerError,
+        )  # fmt: skip
+        until = time.monotonic() + max(REPORT_PATIENCE_S, self._options.timeout or 0)
+        unknown: Exception | None = None
+        while True:
+            try:
+                act()
+                return None
+            except Exception as error:
+                if isinstance(error, errors.OutcomeUnknown):
+                    unknown = error  # so a later refusal may be of what was done
+                    refused = isinstance(error.cause, errors.Refused)
+                else:
+                    refused = not isinstance(error, passing)
+                if refused or self._stops > 1 or time.monotonic() >= until:
+                    return unknown or error
+            time.sleep(REPORT_AGAIN_S)
 
     def _show(self, job: Job, done: str) -> None:
         """What became of a job, for programs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -69,8 +69,14 @@ def _take_page(parser: ArgumentParser) -> None:
         "--offset", type=int, default=0, metavar="N", help="how many to leave out (0)"
     )
     parser.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="how many to show at most (100)"
+        "--limit", type=_limit, default=100, metavar="N", help="how many to show at most (100)"
     )
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _take_queue_and_page(parser: ArgumentParser) -> None:

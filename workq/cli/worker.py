@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
 from importlib import import_module
 from inspect import signature
@@ -64,7 +65,7 @@ def find(place: str) -> Any:
         place: `module:object`, the object perhaps with points in it.
 
     Raises:
-        Problem: there is none. What goes wrong inside the module is raised as it is.
+        Problem: there is none; or its module raises something, of which the trace was printed.
     """
     module_name, _, path = place.partition(":")
     if not module_name or not path:
@@ -77,11 +78,13 @@ def find(place: str) -> Any:
     sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 -- as Python has it
     try:
         found: Any = import_module(module_name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if module_name != missing and not module_name.startswith(f"{missing}."):
-            raise
-        raise Problem(f"there is no module {missing}, seen from {sys.path[0]}") from None
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module_name}.".startswith(f"{missing}."):
+            raise Problem(f"there is no module {missing}, seen from {sys.path[0]}") from None
+        traceback.print_exc()  # or nobody could find it; the last line may be all that is read
+        told = f"{module_name} cannot be imported: {type(error).__name__}: {error}"
+        raise Problem(told, statuses.WRONG) from None
     for part in path.split("."):
         if not hasattr(found, part):
             raise Problem(f"{module_name} has no {path}")

@@ -81,6 +81,11 @@ ANSWER_CHARACTERS_MAX: Final = 200
 #: interpreter, and tasks that need more say so.
 CONCURRENCY: Final = 10
 
+#: How many may run at the most, for each pool. Each task has its lease renewed, and some kilobytes;
+#: threads beyond these wait for the interpreter more than for anything else; a process has some
+#: 20 MB, and two of the 1,024 descriptors that a program may usually have.
+CONCURRENCY_MAX: Final = {"tasks": 10_000, "threads": 1_000, "processes": 250}
+
 #: Jobs that a worker takes beyond those that can run now, and only as many as it has lately done in
 #: so many seconds: short jobs need not wait for the next lease, long ones not for their turn here.
 PREFETCH_MAX: Final = 200

@@ -8,11 +8,13 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workq_client import InvalidRequest, Worker
 from workq_client.limits import HEALTH_REQUEST_BYTES_MAX, HEALTH_REQUESTS_MAX
 from workq_client.worker import health, leasing
+from workq_client.worker.settings import Settings
 
 from tests.client.worker.conftest import PATIENCE_S
 
@@ -99,6 +101,63 @@ def test_a_worker_that_has_all_places_taken_is_healthy(quick, server, client):
         time.sleep(0.5)
         assert asked(port) == (200, b"ok\n")
         client.result(job_id, wait=PATIENCE_S)
+
+
+class Places:
+    """A pool that has as many places as it is told."""
+
+    places = 0
+
+    def __init__(self, finished, changed):
+        self.changed = changed
+
+    async def close(self):
+        """Nothing runs."""
+
+    def change(self, places):
+        """Have so many, and tell of it."""
+        self.places = places
+        self.changed()
+
+
+def conducted(server, where):
+    """What takes jobs for such a pool, which it has been given."""
+    make: Any = Places
+    settings = Settings(url=server.url, health=where)
+    conductor: Any = leasing.Conductor(settings, made(server, None).handlers, make)
+    conductor.start()
+    return conductor
+
+
+def test_a_worker_without_a_place_for_a_handler_is_not_healthy(quick, server, monkeypatch):
+    """So it is before the first process has come up; a moment in which one is replaced is none."""
+    port = free_port()
+    conductor = conducted(server, port)
+
+    def change(places):
+        conductor._loop.call_soon_threadsafe(conductor._pool.change, places)
+
+    until(lambda: asked(port) == (503, b"no processes\n"))
+    change(1)
+    until(lambda: asked(port) == (200, b"ok\n"))
+    monkeypatch.setattr(leasing, "HEALTHY_S", 10)
+    change(0)
+    assert asked(port) == (200, b"ok\n")
+    monkeypatch.setattr(leasing, "HEALTHY_S", 0.3)
+    until(lambda: asked(port) == (503, b"no processes\n"))
+    conductor.stop()
+    assert conductor.ended.result(PATIENCE_S)
+
+
+def test_a_file_is_old_until_there_is_a_place(quick, server, tmp_path):
+    """And not as young as the worker."""
+    path = tmp_path / "alive"
+    conductor = conducted(server, str(path))
+    until(lambda: conductor.trouble == "no processes")
+    time.sleep(0.05)
+    assert path.stat().st_mtime == 0
+    conductor.stop()
+    assert conductor.ended.result(PATIENCE_S)
 
 
 def test_who_asks_badly_is_no_harm(quick, server, monkeypatch):

@@ -153,13 +153,13 @@ def test_a_server_counts_as_reachable_so_long_after_its_last_answer(virtual):
     def look(after_s):
         conductor = busy.worker._conductor
         assert conductor is not None
-        seen[after_s] = conductor.healthy
+        seen[after_s] = conductor.trouble
 
     virtual.later(1, fall_silent)
     for after_s in (HEALTHY_S - 0.01, HEALTHY_S + LEASE_WAIT_S + 0.01):
         virtual.later(1 + after_s, lambda after_s=after_s: look(after_s))
     assert virtual.work(busy.worker, 10)
-    assert list(seen.values()) == [True, False]
+    assert list(seen.values()) == ["", "unreachable"]
 
 
 def test_a_worker_that_can_take_no_jobs_asks_now_and_then_whether_the_server_is_there(virtual):

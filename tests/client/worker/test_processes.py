@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +22,7 @@ from workq_client.worker.jobs import Why
 from workq_client.worker.pools import processes
 from workq_client.worker.pools.child import Recruits, how_it_ended
 from workq_client.worker.pools.frames import Unpacker, packed
+from workq_client.worker.settings import Settings
 
 from tests.client.worker import handlers
 from tests.client.worker.conftest import PATIENCE_S
@@ -223,6 +226,58 @@ def test_a_program_may_be_the_worker_itself(served, tmp_path):
         assert told(client, "q", b"!") == (True, b"__mp_main__!")
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_while_children_start_shows_no_traces(served, tmp_path, number):
+    """As Ctrl-C in a terminal is, which reaches them before they have said what it means."""
+    program = tmp_path / "program.py"
+    slow = "if __name__ == '__mp_main__':\n    print(1, flush=True)\n    time.sleep(0.3)\n"
+    program.write_text(f"import time\n{slow}{PROGRAM}", "utf-8")
+    with subprocess.Popen(
+        [sys.executable, program, served[0].url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, said) == (0, "")
+
+
+def test_a_child_whose_start_takes_longer_than_its_worker_finds_its_socket_open(monkeypatch):
+    """The start goes on in its thread; and none begins after the end."""
+    begun, go_on = threading.Event(), threading.Event()
+    found = []
+
+    class Slow:
+        def __init__(self, args: tuple[Any, ...], **more: object) -> None:
+            self.sock = args[0]
+
+        def start(self) -> None:
+            begun.set()
+            go_on.wait(PATIENCE_S)
+            found.append(self.sock.fileno() >= 0)
+
+    context = SimpleNamespace(Process=Slow)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+
+    async def end_while_it_starts() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        nobody: Any = None
+        settings = Settings(pool="processes", concurrency=2)
+        pool = processes.Processes(settings, nobody, nobody, nobody, nobody)
+        while not begun.is_set():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.002)
+        await pool.close()
+        go_on.set()
+
+    asyncio.run(end_while_it_starts())
+    assert found == [True]
 
 
 def test_a_child_that_finds_other_handlers_says_so():

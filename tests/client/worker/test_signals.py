@@ -114,3 +114,60 @@ def test_it_is_paused_and_resumed(program, client):
     assert client.inspect_job(job_id).state is State.NEW
     process.send_signal(signal.SIGUSR2)
     assert client.result(job_id, wait=PATIENCE_S).data == b"0"
+
+
+HOOKED = """
+import logging, sys, time
+from workq_client import Worker
+
+logging.basicConfig(level=logging.INFO)
+worker = Worker(sys.argv[1], pool=sys.argv[2])
+
+def ask() -> None:
+    global seen
+    seen = ""
+    print("asking", flush=True)
+    until = time.monotonic() + 20
+    while "SIGUSR1" not in seen and time.monotonic() < until:
+        time.sleep(0.005)
+
+seen = ""
+
+class Seen(logging.Handler):
+    def emit(self, record):
+        global seen
+        seen += record.getMessage()
+
+logging.getLogger().addHandler(Seen())
+
+@worker.job("q")
+async def handle(payload: bytes) -> bytes:
+    return payload
+
+worker.on_start(ask)
+worker.on_stop(ask)
+sys.exit(worker.run())
+"""
+
+
+@pytest.mark.parametrize("pool", ["threads", "tasks"])
+def test_a_pause_while_a_hook_runs_is_obeyed_and_kills_nothing(pool, server, client, tmp_path):
+    """Be the worker not begun yet, or nearly over."""
+    path = tmp_path / "program.py"
+    path.write_text(HOOKED, "utf-8")
+    command = [sys.executable, path, server.url, pool]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asking\n"
+        process.send_signal(signal.SIGUSR1)
+        job_id = client.add("q")
+        while not client.inspect_server().active_clients > 1:  # it has come
+            assert process.poll() is None
+            time.sleep(0.005)
+        assert client.inspect_job(job_id).state is State.NEW
+        process.send_signal(signal.SIGUSR2)
+        client.result(job_id, wait=PATIENCE_S)
+        process.terminate()
+        assert process.stdout.readline() == "asking\n"
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(PATIENCE_S) == 0

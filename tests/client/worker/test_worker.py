@@ -27,7 +27,12 @@ from workq_client import (
     Work,
     Worker,
 )
-from workq_client.limits import FAILURE_CHARACTERS_MAX, LEASE_QUEUES_MAX, RETRY_AFTER_MAX_S
+from workq_client.limits import (
+    CONCURRENCY_MAX,
+    FAILURE_CHARACTERS_MAX,
+    LEASE_QUEUES_MAX,
+    RETRY_AFTER_MAX_S,
+)
 from workq_client.testing import Server
 from workq_client.worker import keeping, leasing, report
 
@@ -637,6 +642,10 @@ def test_what_cannot_work_is_refused_before_it_begins(server):
         Worker(pool="greenlets")  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="concurrency"):
         Worker(concurrency=0)
+    for pool, most in CONCURRENCY_MAX.items():
+        Worker(pool=pool, concurrency=most)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match=f"pool='{pool}' it is from 1 to {most}"):
+            Worker(pool=pool, concurrency=most + 1)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="prefetch"):
         Worker(prefetch=-1)
 

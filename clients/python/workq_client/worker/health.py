@@ -1,11 +1,13 @@
 """Telling whether a worker works: a file whose time is set each second, or a port that answers.
 
-It works if the server has answered it within the last seconds, be it that there are no jobs.
+It works if the server has answered it within the last seconds, be it that there are no jobs, and
+there is something that runs handlers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -24,8 +26,8 @@ class Patient(Protocol):
     """Whose health it is."""
 
     @property
-    def healthy(self) -> bool:
-        """Whether it works."""
+    def trouble(self) -> str:
+        """Why it does not work; empty if it does."""
         ...
 
     @property
@@ -82,6 +84,7 @@ async def served_health(where: str | int | None, patient: Patient) -> AsyncItera
         return
     path = place
     path.touch()
+    os.utime(path, (0, 0))  # it was never well yet
     task = asyncio.create_task(_keep_file(path, patient))
     try:
         yield
@@ -92,7 +95,7 @@ async def served_health(where: str | int | None, patient: Patient) -> AsyncItera
 
 async def _keep_file(path: Path, patient: Patient) -> None:
     while True:
-        if patient.healthy:
+        if not patient.trouble:
             with suppress(OSError):  # a full disk is no reason to stop
                 path.touch()  # noqa: ASYNC240 - a moment, each second
         await asyncio.sleep(HEALTH_S)
@@ -125,10 +128,9 @@ class _Port:
             writer.close()
 
     def _told(self) -> bytes:
-        text = "unreachable"
-        if self._patient.healthy:
-            text = "paused" if self._patient.paused else "ok"
-        status = "200 OK" if self._patient.healthy else "503 Service Unavailable"
+        trouble = self._patient.trouble
+        text = trouble or ("paused" if self._patient.paused else "ok")
+        status = "503 Service Unavailable" if trouble else "200 OK"
         return (
             f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(text) + 1}\r\n"
             f"Connection: close\r\n\r\n{text}\n"

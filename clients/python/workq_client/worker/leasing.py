@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import threading
 import time
@@ -77,6 +78,7 @@ class Conductor:
         self._stopping = False
         self._at_once = False
         self._answer_at = 0.0
+        self._place_at = -math.inf
         self._out_since = 0.0
         self._done = 0
         self._pace = 0.0
@@ -120,9 +122,13 @@ class Conductor:
         return self._paused
 
     @property
-    def healthy(self) -> bool:
-        """Whether the server has answered lately."""
-        return time.monotonic() - self._answer_at < HEALTHY_S
+    def trouble(self) -> str:
+        """Why it takes no jobs: the server has not answered lately, or there was no place for a
+        handler lately, as when no process comes up. Empty if all is well."""
+        now = time.monotonic()
+        if now - self._answer_at >= HEALTHY_S:
+            return "unreachable"
+        return "no processes" if now - self._place_at >= HEALTHY_S else ""
 
     def _nudge(self) -> None:
         if self._loop is not None:
@@ -156,7 +162,8 @@ class Conductor:
             name=self._settings.name,
             timeout=WORKER_TIMEOUT_S,
         )
-        self._pool = self._make_pool(self._inbox.put, self._changed)
+        self._pool = self._make_pool(self._inbox.put, self._places_changed)
+        self._places_changed()
         self._reporter = Reporter(self._client, self._settled, self._answered)
         self._keeper = Keeper(self._client, self._pool, self._held, self._end, self._answered)
         async with AsyncExitStack() as stack:
@@ -284,6 +291,13 @@ class Conductor:
     def _settled(self, settled: list[Held]) -> None:
         """What became of jobs is reported, or given up."""
         self._held.difference_update(settled)
+        self._changed()
+
+    def _places_changed(self) -> None:
+        if self._pool.places > 0:
+            self._place_at = math.inf
+        elif self._place_at == math.inf:
+            self._place_at = time.monotonic()
         self._changed()
 
     def _changed(self) -> None:

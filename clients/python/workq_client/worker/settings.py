@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from workq_client.codec import BYTES, Codec
 from workq_client.errors import InvalidRequest
-from workq_client.limits import CONCURRENCY, PREFETCH_MAX, SHUTDOWN_S
+from workq_client.limits import CONCURRENCY, CONCURRENCY_MAX, PREFETCH_MAX, SHUTDOWN_S
 from workq_client.values import Duration, integer, milliseconds
 from workq_client.worker.health import health_place
 
@@ -33,8 +33,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.pool not in ("tasks", "threads", "processes"):
             raise InvalidRequest(f"pool is {self.pool!r}; it has to be tasks, threads or processes")
-        if integer("concurrency", self.concurrency) < 1:
-            raise InvalidRequest("a worker needs a place for a job: concurrency is 1 or more")
+        most = CONCURRENCY_MAX[self.pool]
+        if not 1 <= integer("concurrency", self.concurrency) <= most:
+            raise InvalidRequest(
+                f"concurrency is {self.concurrency}; with pool={self.pool!r} it is from 1 to {most}"
+            )
         for what in ("prefetch", "max_jobs_per_child", "max_bytes_per_child"):
             if integer(what, getattr(self, what)) < 0:
                 raise InvalidRequest(f"{what} is below 0")

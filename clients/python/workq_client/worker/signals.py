@@ -11,11 +11,13 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from workq_client.worker.leasing import Conductor
+
+Taker = Callable[[int, FrameType | None], None]
 
 logger = logging.getLogger("workq_client.worker")
 
@@ -59,19 +61,25 @@ class _Received:
         self._conductor.resume()
 
 
+def stops_taken(conductor: Conductor) -> AbstractContextManager[None]:
+    """Take SIGTERM and SIGINT inside a `with`: while a hook runs they are the program's."""
+    received = _Received(conductor)
+    return _taken({signal.SIGTERM: received.stop, signal.SIGINT: received.stop})
+
+
+def pauses_taken(conductor: Conductor) -> AbstractContextManager[None]:
+    """Take SIGUSR1 and SIGUSR2 inside a `with`: as long as there is a worker, for without a taker
+    they kill it. It may not have begun yet."""
+    received = _Received(conductor)
+    return _taken({signal.SIGUSR1: received.pause, signal.SIGUSR2: received.resume})
+
+
 @contextmanager
-def taken(conductor: Conductor) -> Iterator[None]:
+def _taken(takers: dict[signal.Signals, Taker]) -> Iterator[None]:
     """Take signals inside a `with`, if this is the main thread: no other one can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received = _Received(conductor)
-    takers = {
-        signal.SIGTERM: received.stop,
-        signal.SIGINT: received.stop,
-        signal.SIGUSR1: received.pause,
-        signal.SIGUSR2: received.resume,
-    }
     before = {number: signal.signal(number, taker) for number, taker in takers.items()}
     try:
         yield

@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, Unpack
@@ -49,7 +49,8 @@ class Worker:
     Args:
         url: of the server, as for `Client`.
         codec: what payloads and results are, as for `Client`.
-        concurrency: how many handlers run at a time.
+        concurrency: how many handlers run at a time; up to 1,000 in threads, 10,000 as tasks, 250
+            in processes.
         pool: where they run: in `threads`, as `tasks` of asyncio, or in `processes`.
         prefetch: how many more jobs are taken at the most, so that there is always one; as many
             as are done in a twentieth of a second, and given back after a second.
@@ -303,44 +304,48 @@ class Worker:
             def processes(finished: Finished, changed: Changed) -> Pool:
                 return Processes(settings, recruits, finished, changed, self._renew)
 
-            return self._conducted(settings, processes).result()
+            conductor = self._conduct(settings, processes)
+            with signals.pauses_taken(conductor):
+                return self._conducted(conductor)
         calls = self._calls(settings)
-        for hook in self._on_start:
-            with _told():
-                hook()
-        try:
-            return self._conducted(
-                settings, lambda finished, _: Threads(settings.concurrency, calls, finished)
-            ).result()
-        finally:
-            for hook in self._on_stop:
+        conductor = self._conduct(
+            settings, lambda finished, _: Threads(settings.concurrency, calls, finished)
+        )
+        with signals.pauses_taken(conductor):
+            for hook in self._on_start:
                 with _told():
                     hook()
+            try:
+                return self._conducted(conductor)
+            finally:
+                for hook in self._on_stop:
+                    with _told():
+                        hook()
 
     async def _serve_in_loop(self, settings: Settings) -> bool:
         """Work with handlers that are tasks of the loop that this runs in."""
         calls = self._calls(settings)
         loop = asyncio.get_running_loop()
-        for hook in self._on_start:
-            await _called(hook)
-        try:
-            conductor = self._conduct(
-                settings, lambda finished, _: Tasks(settings.concurrency, calls, finished, loop)
-            )
-            with signals.taken(conductor):
-                self._start(conductor)
-                return await asyncio.wrap_future(conductor.ended)
-        finally:
-            for hook in self._on_stop:
+        conductor = self._conduct(
+            settings, lambda finished, _: Tasks(settings.concurrency, calls, finished, loop)
+        )
+        with signals.pauses_taken(conductor):
+            for hook in self._on_start:
                 await _called(hook)
+            try:
+                with signals.stops_taken(conductor):
+                    self._start(conductor)
+                    return await asyncio.wrap_future(conductor.ended)
+            finally:
+                for hook in self._on_stop:
+                    await _called(hook)
 
-    def _conducted(self, settings: Settings, make_pool: MakePool) -> Future[bool]:
-        """Work; return what came of it."""
-        conductor = self._conduct(settings, make_pool)
-        with signals.taken(conductor):
+    def _conducted(self, conductor: Conductor) -> bool:
+        """Work; return whether everything was finished."""
+        with signals.stops_taken(conductor):
             self._start(conductor)
             wait([conductor.ended])
-        return conductor.ended
+        return conductor.ended.result()
 
     def _conduct(self, settings: Settings, make_pool: MakePool) -> Conductor:
         self._conductor = Conductor(settings, self.handlers, make_pool)

@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,9 @@ from workq_client.worker.pools.runner import Runner, interrupt
 
 if TYPE_CHECKING:
     from workq_client.worker.worker import Worker
+
+#: Signals that are for the parent.
+_PARENTS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,29 @@ class Recruits:
         return worker
 
 
+def start_without_signals(process: SpawnProcess) -> None:
+    """Start a child that gets no signals before `main` has said what they mean to it: a terminal
+    sends Ctrl-C to all, and one that is still importing would show a trace.
+
+    Args:
+        process: that is to run `main`.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    ensure_running()  # first: starting this helper of multiprocessing would unblock signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)  # of this thread and the child
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def main(sock: socket.socket, recruits: Recruits) -> None:
     """What a child does from its beginning to its end."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    for number in _PARENTS:
         signal.signal(number, _pass_over)  # and not SIG_IGN, which programs it calls would inherit
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS)
     child = _Child(sock, recruits.changes)
     child.listen()  # first: what follows may take long, and the parent may be gone meanwhile
     try:

@@ -27,7 +27,7 @@ from workq_client.worker.calls import interrupted
 from workq_client.worker.jobs import Held, Why
 from workq_client.worker.outcomes import Outcome, failed
 from workq_client.worker.pools import Changed, Finished
-from workq_client.worker.pools.child import Recruits, how_it_ended, main
+from workq_client.worker.pools.child import Recruits, how_it_ended, main, start_without_signals
 from workq_client.worker.pools.frames import Unpacker, packed
 from workq_client.worker.settings import Settings
 
@@ -201,17 +201,21 @@ class Processes:
         process = multiprocessing.get_context("spawn").Process(
             target=main, args=(its, self._recruits), name="workq-child"
         )
+
+        def begin() -> None:
+            with its:  # closed here, and not when the task is cancelled: it is still needed then
+                if not self._closing:
+                    start_without_signals(process)
+
         try:
-            await asyncio.shield(loop.run_in_executor(None, process.start))
+            await asyncio.shield(loop.run_in_executor(None, begin))
         except BaseException:
             ours.close()  # one that has begun all the same ends with that
             raise
-        finally:
-            its.close()
         child = _Child(self, process)
         self._children.add(child)
-        await loop.create_unix_connection(lambda: child, sock=ours)
         loop.add_reader(process.sentinel, child.died)
+        await loop.create_unix_connection(lambda: child, sock=ours)
 
 
 class _Child(asyncio.Protocol):
