@@ -403,3 +403,10 @@ def test_the_short_way_takes_a_line_that_only_begins_like_one_with_an_id_as_a_wh
     match = table().request.match(line + b"\r\n")
     assert match is not None
     assert match.groups() == (None, None, line + b"\r")
+
+
+def test_the_short_way_looks_no_further_than_a_line_that_may_be_remembered():
+    """Else it would go through each piece of a block, in which no line ends, and back again."""
+    most = b"x" * limits.KNOWN_LINE_BYTES_MAX
+    assert table().request.match(most + b"\n") is not None
+    assert table().request.match(most + b"x\n") is None

@@ -171,9 +171,10 @@ class Table(Generic[Command]):
 
     Attributes:
         entries: by first word the command, or a family's commands by second word.
-        request: the short way (see `workq.wire.reader`): matches a whole line with its end. In
-            the common form of a command that takes an id its groups are the command's name, the
-            id and what follows it; else none, none, and the whole line.
+        request: the short way (see `workq.wire.reader`): matches a whole line with its end, if it
+            is short enough to be remembered. In the common form of a command that takes an id
+            its groups are the command's name, the id and what follows it; else none, none, and
+            the whole line.
         tails: by name and by what follows the id, the command, the values of its other fields and
             the block's size (-1 for no block), for lines read before.
         sized: by name and by what follows the id without the block's size, the same.
@@ -198,9 +199,11 @@ class Table(Generic[Command]):
                     self.tails[first] = {}
                     self.sized[first] = {}
         # Nothing in it is possessive: up to Python 3.11.4 a group that did not match in such a part
-        # leaves the place behind what it had matched, and what follows is read from there.
+        # leaves the place behind what it had matched, and what follows is read from there. It is
+        # bounded instead: where no line ends, it would go through a whole block and back.
         self.request = re.compile(
-            rb"(?:(%b) (%b))?([^\n]*)\n" % (b"|".join(self.tails), CANONICAL_ID.pattern)
+            rb"(?:(%b) (%b))?([^\n]{0,%d})\n"
+            % (b"|".join(self.tails), CANONICAL_ID.pattern, limits.KNOWN_LINE_BYTES_MAX)
         )
 
     def remember(self, command: Command, line: bytes, header: Header) -> None:
