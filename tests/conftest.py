@@ -2,12 +2,21 @@
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+
+# Who starts the tests in the background, or by nohup, has them ignore signals, and so every program
+# that they start; but these are to end by them.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(
+            _number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
+        )
 
 # The same examples in every run; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("repeat", derandomize=True, deadline=None, database=None)
