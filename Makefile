@@ -17,8 +17,8 @@ help: ## Show this list
 run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922, jobs in data/; settings with ARGS="…"
 	WORKQ_SERVER_CMDLOG_PATH=$${WORKQ_SERVER_CMDLOG_PATH-data} $(BIN)/workq-server $(ARGS)
 
-test: $(VENV)/.test ## Run all tests, on all cores; some of them with ARGS="-k text" or ARGS=path
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=auto --dist=loadfile)
+test: $(VENV)/.test ## Run all tests; some with ARGS="-k text"; on all cores: ARGS="-n auto --dist=loadfile"
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.lint ## Look for mistakes and for breaches of style
 	$(BIN)/ruff check
