@@ -1,11 +1,13 @@
 """`workq bench`: it measures, and leaves nothing behind."""
 
 import signal
+import threading
 import time
+from argparse import Namespace
 
 import pytest
 
-from workq.cli import statuses
+from workq.cli import bench, statuses
 
 
 def test_each_part_is_measured_and_no_job_is_left(cli, client):
@@ -52,10 +54,28 @@ def test_what_goes_wrong_while_it_measures_is_told(cli, client):
 
 def test_ctrl_c_leaves_no_job_behind(process, client):
     """Not one that is added at that moment either."""
-    bench = process("bench", "add", "--count", 1_000_000, "--threads", 2)
+    program = process("bench", "add", "--count", 1_000_000, "--threads", 2)
     end = time.monotonic() + 10
     while not client.stats()["total-added"]:
         assert time.monotonic() < end
-    bench.send_signal(signal.SIGINT)
-    assert bench.wait(10) == statuses.INTERRUPTED
+    program.send_signal(signal.SIGINT)
+    assert program.wait(10) == statuses.INTERRUPTED
     assert client.stats()["jobs-ready"] == 0
+
+
+def test_ctrl_c_while_threads_begin_lets_none_go_on(monkeypatch):
+    """One that went on would add what nobody deletes: it was seen on a busy machine."""
+    acting = threading.Event()
+    start = threading.Thread.start
+
+    def begin(thread):
+        if acting.is_set():
+            raise KeyboardInterrupt
+        start(thread)
+        assert acting.wait(10)
+
+    before = threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    with pytest.raises(KeyboardInterrupt):
+        bench._timed(Namespace(count=10**9, threads=2), acting.set)
+    assert threading.active_count() == before

@@ -162,15 +162,16 @@ def _timed(options: Namespace, act: Callable[[], object]) -> dict[str, Any]:
         for at in range(options.threads)
     ]
     begin = time.perf_counter()
-    for thread in threads:
-        thread.start()
     try:
         for thread in threads:
-            thread.join()
-    finally:  # Ctrl-C: what is still added now would not be deleted
-        over.set()
+            thread.start()
         for thread in threads:
             thread.join()
+    finally:  # Ctrl-C, perhaps before all have begun: what is still added would not be deleted
+        over.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
     if failed:
         raise failed[0]
     return _told(options.count, time.perf_counter() - begin, taken_s)

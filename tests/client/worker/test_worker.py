@@ -192,6 +192,18 @@ def test_a_retry_after_no_time_is_a_failure_like_any_other(bench, client, after)
     assert text.startswith(b"InvalidRequest: after is ")
 
 
+def test_a_worker_says_at_its_start_what_it_takes(bench, client, caplog):
+    """Who started it in a terminal would see nothing else."""
+    caplog.set_level(logging.INFO, "workq_client.worker")
+    worker = bench.worker(concurrency=3)
+    worker.job("mails")(bench.form(lambda payload: payload))
+    worker.job("films")(bench.form(lambda payload: payload))
+    with worker.running():
+        pass
+    told = f"takes jobs from mails, films at {client.url}, 3 at a time ({bench.pool})"
+    assert caplog.messages[0] == told
+
+
 class Unspeakable(Exception):
     """Cannot be told."""
 
