@@ -7,11 +7,15 @@ from workq.limits import DEADLINES_PER_TURN_MAX
 
 OK = "+OK\r\n"
 
+#: Jobs that are over: the sweep and a look at the head of their queue both let go of some, and even
+#: so there are some left after two turns.
+OVER = 4 * DEADLINES_PER_TURN_MAX + 50
+
 
 def behind(rig, *, after=""):
     """Let thousands of TTLs end in one millisecond; `after` adds what else ends with them."""
     client = rig.client()
-    for number in range(10_001, 10_001 + 3 * DEADLINES_PER_TURN_MAX):
+    for number in range(10_001, 10_001 + OVER):
         client.put(add(number, "old", options="1000 1000"))
     client.put(after)
     rig.settle()
@@ -95,6 +99,76 @@ def test_a_waiter_is_handed_no_job_that_is_over():
     assert worker.take() == told(3, "b")
 
 
+@pytest.mark.parametrize("request_", ["lease b 0", "lease b c 100", "lease c b -count=1 0"])
+def test_who_leases_of_queues_without_jobs_that_are_over_does_not_wait_for_the_sweep(request_):
+    """However many jobs of other queues are over."""
+    rig = Rig()
+    behind(rig, after=add(1, "b"))
+    worker = rig.client()
+    worker.put(request_ + "\r\n")
+    rig.turn()
+    assert rig.engine.behind
+    assert worker.take() == told(1, "b")
+
+
+def test_who_waits_at_a_queue_without_jobs_that_are_over_does_not_wait_for_the_sweep():
+    """A job that comes goes to them at once, and a wait ends in time."""
+    rig = Rig()
+    worker, late, producer, caller = rig.clients(4)
+    worker.put("lease b 2000\r\n")
+    late.put("lease c 1000\r\n")
+    behind(rig)
+    producer.put(add(1, "b"))
+    caller.put(run(2, "d", wait_ms=0))
+    rig.turn()
+    assert rig.engine.behind
+    assert worker.take() == told(1, "b")
+    assert late.take() == caller.take() == "-TIMEOUT\r\n"
+
+
+def test_who_waits_at_the_queue_that_is_swept_holds_up_nobody_else():
+    """Nor is it told that there is nothing while there may be something."""
+    rig = Rig()
+    client = behind(rig, after=add(1, "old", options="1000 9000"))
+    waiting, hasty, worker = rig.clients(3)
+    waiting.put("lease old 10\r\n")
+    hasty.put("lease old -count=2 0\r\n")
+    client.put(add(2, "b"))
+    worker.put("lease b 0\r\n")
+    rig.turn()
+    assert rig.engine.behind
+    assert worker.take() == told(2, "b")
+    rig.now_ms += 10
+    rig.settle()
+    assert waiting.take() == told(1, "old", ttr_ms=1000)
+    assert hasty.take() == "-TIMEOUT\r\n"
+
+
+def test_a_lease_of_several_takes_none_that_is_over():
+    """One between two that are not is let go of, though the sweep has not come to it."""
+    rig = Rig()
+    jobs = add(1, "b") + add(2, "b", options="1000 1000") + add(3, "b")
+    behind(rig, after=jobs)
+    worker = rig.client()
+    worker.put("lease b 0 -count=3\r\n")
+    rig.turn()
+    assert rig.engine.behind
+    assert worker.take() == "+OK 2\r\n" + told(1, "b")[7:] + told(3, "b")[7:]
+
+
+def test_leases_that_have_ended_are_seen_to_before_the_jobs_that_are_over():
+    """A job that comes back is handed out, however many others are over."""
+    rig = Rig()
+    producer, lost, worker = rig.clients(3)
+    producer.say(add(1, "b", options="900 60000"))
+    lost.say("lease b 0\r\n")
+    behind(rig)
+    worker.put("lease b 0\r\n")
+    rig.turn()
+    assert rig.engine.behind
+    assert worker.take() == told(1, "b", ttr_ms=900)
+
+
 def test_a_wait_does_not_end_before_the_job_that_came_in_time():
     """A job that gets due in the millisecond in which a wait ends still goes to the waiter."""
     rig = Rig()
@@ -122,7 +196,7 @@ def test_the_number_of_evicted_jobs_does_not_depend_on_the_sweep():
     client = rig.client()
     client.put("inspect server\r\n")
     rig.settle()
-    assert f"evicted-jobs {3 * DEADLINES_PER_TURN_MAX}\r\n" in client.take()
+    assert f"evicted-jobs {OVER}\r\n" in client.take()
 
 
 def test_a_job_whose_ttl_and_last_lease_have_both_ended_is_gone():

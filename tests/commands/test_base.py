@@ -4,6 +4,7 @@ import pytest
 
 from tests.commands.harness import Server, job_id
 from workq.commands import COMMANDS
+from workq.commands.base import WHOLE
 from workq.wire import replies
 from workq.wire.grammar import Table
 
@@ -111,11 +112,11 @@ def test_every_command_can_be_called_by_its_name() -> None:
     assert len({command.name for command in COMMANDS}) == len(COMMANDS)
 
 
-def test_only_what_looks_at_queues_as_a_whole_waits_for_overdue_deadlines() -> None:
+def test_only_what_looks_at_queues_waits_for_overdue_deadlines() -> None:
     """Commands of one job need not: its own deadline is fired when it is touched."""
-    assert [command.name for command in COMMANDS if command.overall] == [
-        "run",
-        "lease",
+    looking = [command for command in COMMANDS if command.knows is not None]
+    assert [command.name for command in looking if command.knows is not WHOLE] == ["run", "lease"]
+    assert [command.name for command in looking if command.knows is WHOLE] == [
         "inspect jobs",
         "inspect scheduled-jobs",
         "inspect queue",

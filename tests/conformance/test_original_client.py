@@ -195,11 +195,12 @@ def test_errors_have_a_class_and_perhaps_a_text(client: Original, job: str) -> N
         assert refused.value.args == (code, text)
 
 
-@pytest.mark.parametrize("size", [0, 1, 1400, 3900, 5000, 16_000, 60_000])
+@pytest.mark.parametrize("size", [0, 1, 1400, 3900, 5000, 16_000])
 def test_every_reply_comes_in_one_piece(
     client: Original, worker: Original, job: str, size: int
 ) -> None:
-    """One read of a large enough buffer brings all of it, whatever the command."""
+    """One read of a large enough buffer brings all of it, whatever the command. Larger ones the
+    kernel may cut itself: it sends on when half of what the other side has room for is written."""
     block = b"\r\n".ljust(size, b"x")[:size]
     shown = size, block
     replies = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -73,7 +74,8 @@ def test_a_directory_that_another_server_uses_is_refused_until_that_has_ended(tm
 
 @pytest.mark.parametrize("policy", ["always", "interval", "os"])
 def test_a_log_that_is_removed_while_it_is_in_use_ends_the_server(tmp_path, policy):
-    """With exit code 4 and a line that says so; clients see the end, not a false answer."""
+    """With exit code 4 and a line that says so; clients see the end, not a false answer. Who finds
+    it first, a write or the look at all files, is left open."""
 
     async def play() -> None:
         server = await Server(tmp_path, "--cmdlog-sync", policy).start()
@@ -89,7 +91,7 @@ def test_a_log_that_is_removed_while_it_is_in_use_ends_the_server(tmp_path, poli
         assert await server.ended() == 4
         (line,) = server.said("the command log has failed")
         assert f"{tmp_path}/00" in line
-        assert "removed while it was in use" in line
+        assert re.search("was removed( or renamed)? while it was in use", line)
 
     asyncio.run(play())
 

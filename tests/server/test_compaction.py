@@ -628,7 +628,7 @@ def test_a_file_that_was_removed_or_renamed_is_the_end(kind, monkeypatch):
         while not beside.reasons:
             beside.worker.run()
             await asyncio.sleep(0)
-        assert f"/{name} was removed or renamed while the server ran" in beside.reasons[0]
+        assert f"/{name} was removed or renamed while it was in use" in beside.reasons[0]
         assert "workq cmdlog repair" in beside.reasons[0]
         await beside.compaction.end()
 

@@ -180,8 +180,7 @@ class Broker:
         engine.advance(now_ms, offset_ms)
         if not self._gate.full:
             self._serving.begin_turn()
-            if not engine.behind:
-                self._serving.end_waits()
+            self._serving.end_waits()
             self._serve_sessions()
             for session in self._patience.ended(now_ms):  # whom what has come did not help
                 self._serving.abandon(session)
@@ -363,8 +362,8 @@ class Broker:
                 tag, odd = None, draining
                 continue
             left -= command.cost or command.weigh(arguments)
-            if command.overall:
-                if engine.behind or (command.naming and self.names.pending > NAMES_PER_TURN_MAX):
+            if command.knows is not None:
+                if (engine.behind or command.naming) and self._is_early(command, arguments):
                     requests -= 1
                     self._put_off(session, (command, arguments, tag))
                     break
@@ -389,6 +388,13 @@ class Broker:
                 break  # when all is read, `next` would say so too, and later
         self._requests += requests
         return self._share - left
+
+    def _is_early(self, command: Command, arguments: Any) -> bool:
+        """Whether what a command looks at of queues is not yet what it should be."""
+        assert command.knows is not None
+        if self.engine.behind and not command.knows(self.engine, arguments):
+            return True
+        return command.naming and self.names.pending > NAMES_PER_TURN_MAX
 
     def _put_off(self, session: Session, asked: tuple[Command, Any, int | None]) -> None:
         """Keep a request for a later turn, when the deadlines that have come are dealt with."""

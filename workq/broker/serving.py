@@ -48,6 +48,7 @@ class Serving:
         self._agenda = agenda
         self._telling: deque[Waiter] = deque()
         self._left = 0
+        self._unclear: list[Queue[Job]] = []
 
     def wait(self, session: Session, wait: Wait, hasty: bool, tag: int | None = None) -> None:
         """Let the request of a session wait; one that may not wait is answered at once.
@@ -74,6 +75,9 @@ class Serving:
     def begin_turn(self) -> None:
         """Go on telling what the turn before had no room for; serve whom time has given a job."""
         self._left = ANSWERS_PER_TURN_MAX
+        for queue in self._unclear:
+            self._engine.wake(queue)
+        self._unclear.clear()
         self._tell_on()
         if self._engine.changed or self._engine.woken:
             self.settle()
@@ -81,16 +85,16 @@ class Serving:
     def settle(self) -> None:
         """Serve those whose job has changed or come, until nothing changes any more.
 
-        While the engine is behind, nobody is handed a job: the head of a queue may be overdue
-        itself, and one that should be before it may be unfired. When a turn has handed out as much
-        as it may, the engine counts as behind too, so that nobody overtakes who waits.
+        While the engine is late, nobody is handed a job: one that should be before the head of its
+        queue may be unfired. When a turn has handed out as much as it may, the engine counts as
+        late too, so that nobody overtakes who waits.
         """
         engine = self._engine
-        while engine.changed or (engine.woken and not engine.behind):
+        while engine.changed or (engine.woken and not engine.late):
             changed, engine.changed = engine.changed, []
             for job in changed:
                 self._tell(job)
-            if engine.behind:
+            if engine.late:
                 continue
             woken, engine.woken = engine.woken, []
             for queue in woken:
@@ -129,11 +133,15 @@ class Serving:
         ready = queue.ready
         while ready.size and (first := self._waiting.first(queue.name)) is not None:
             if self._left <= 0:
-                self._engine.behind = True  # so nobody overtakes; the next turn goes on
-                self._engine.wake(queue)
+                self._engine.behind = self._engine.late = True  # so nobody overtakes
+                self._engine.wake(queue)  # the next turn goes on
+                return
+            if self._engine.behind and not self._engine.knows_heads((queue.name,)):
+                self._unclear.append(queue)
                 return
             job = ready.first()
-            assert job is not None
+            if job is None:
+                continue
             waiter, wait = first
             if len(wait.names) > 1 and wait.jobs_max > 1:  # who came before it has the others
                 wait = wait._replace(names=self._waiting.led(waiter, wait))
@@ -197,13 +205,18 @@ class Serving:
 
     def end_waits(self) -> None:
         """End the waits whose time is over, as many as one turn may."""
+        if self._engine.late or self._unclear:
+            return  # who waits may have a job yet
         now_ms = self._engine.now_ms
         self._waiting.cascade(now_ms, CASCADES_PER_TURN_MAX)
         while self._left > 0:
             waiter = self._waiting.ended(now_ms)
             if waiter is None:
                 break
-            self._end_wait(waiter)
+            if self._engine.behind:
+                self.cut_wait(waiter)
+            else:
+                self._end_wait(waiter)
         if self._engine.changed:
             self.settle()
 
@@ -251,7 +264,7 @@ class Serving:
         return cost
 
     def cut_wait(self, waiter: Waiter) -> None:
-        """End a wait because its client sends no more: what has become of its job comes first."""
+        """End a wait; but what has become of its job comes first, fired or not."""
         if isinstance(waiter.wait, ResultWait):
             self._engine.find(waiter.wait.job.id)
             self.settle()

@@ -255,6 +255,15 @@ def result_entry(job: Job) -> bytes:
 Execute: TypeAlias = Callable[[Desk, Any], Reply]
 
 
+#: Told from the engine and the arguments.
+Knows: TypeAlias = Callable[[Engine, Arguments], bool]
+
+
+def WHOLE(_engine: Engine, _arguments: Arguments) -> bool:
+    """Whole queues are not what they should be while anything is unfired."""
+    return False
+
+
 def _no_cost(_: Arguments) -> int:
     return 0
 
@@ -267,8 +276,8 @@ class Command(Grammar):
         execute: called with the desk and the arguments, as one tuple.
         summary: one line for `help`.
         details: what the replies mean, more lines for `help <command>`.
-        overall: whether it looks at queues as a whole, so that it must wait while deadlines that
-            have come are not all fired.
+        knows: for one that looks at queues: whether it sees what it should, though deadlines that
+            have come are not all fired; else it must wait. `WHOLE` if it looks at whole queues.
         naming: whether it looks at the names of queues, so that it must wait while too many that
             came and went are not taken in.
         cost: how much it does, in usual requests; a turn may do so many (limits.py). Or a function
@@ -292,7 +301,7 @@ class Command(Grammar):
         make: Callable[[list[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
         varied: bool = False,
         effort: Callable[[Arguments], int] | None = None,
-        overall: bool = False,
+        knows: Knows | None = None,
         naming: bool = False,
         closing: bool = False,
         waits: bool = False,
@@ -312,7 +321,7 @@ class Command(Grammar):
         self.execute = execute
         self.summary = summary
         self.details = details
-        self.overall = overall
+        self.knows = knows
         self.naming = naming
         self.closing = closing
         self.waits = waits

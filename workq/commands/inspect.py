@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, cast
 
-from workq.commands.base import Command, Desk
+from workq.commands.base import WHOLE, Command, Desk
 from workq.engine.job import COMPLETED, FAILED, LEASED, READY, Job
 from workq.engine.queue import Order, Queue
 from workq.limits import LISTED_BYTES_MAX, LISTED_MAX
@@ -116,7 +116,7 @@ def _listing(command: str, of: Callable[[Queue[Job]], Order[Job]], summary: str)
         cost=lambda arguments: 4 + 2 * cast(int, arguments[2]),
         summary=summary,
         details="+OK <n>, then n jobs as in inspect job; -NOT-FOUND for a queue never heard of.",
-        overall=True,
+        knows=WHOLE,
         naming=True,
     )
 
@@ -177,7 +177,7 @@ Of several ids: +OK <n>, then as much for each that there is.""",
         execute=_queue,
         summary="show how many jobs of a queue are ready and scheduled",
         details="+OK 1, then `<name> 2`, ready-len and scheduled-len; -NOT-FOUND.",
-        overall=True,
+        knows=WHOLE,
         naming=True,
     ),
     Command(
@@ -187,7 +187,7 @@ Of several ids: +OK <n>, then as much for each that there is.""",
         cost=lambda arguments: 4 + cast(int, arguments[1]) // 2,
         summary="show the queues in the order of their names",
         details="+OK <n>, then n queues as in inspect queue.",
-        overall=True,
+        knows=WHOLE,
         naming=True,
     ),
     Command(
@@ -195,7 +195,7 @@ Of several ids: +OK <n>, then as much for each that there is.""",
         execute=_server,
         summary="show clients, evicted jobs and when the server was started",
         details="+OK 1, then `server 3` and a line for each key.",
-        overall=True,
+        knows=WHOLE,
         naming=True,
     ),
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from workq.commands.base import Command, Desk, JobWait, Reply
+from workq.engine.engine import Engine
 from workq.limits import LEASE_NAMES_MAX
 from workq.wire import replies
 from workq.wire.fields import COUNT, QUEUE_NAME, WAIT
@@ -17,6 +18,11 @@ def _make(values: list[Any], flags: dict[str, Any]) -> tuple[JobWait]:
 def _effort(arguments: Arguments) -> int:
     wait: JobWait = arguments[0]
     return wait.jobs_max - 1
+
+
+def _knows(engine: Engine, arguments: Arguments) -> bool:
+    wait: JobWait = arguments[0]
+    return engine.knows_heads(wait.names)
 
 
 def execute(desk: Desk, arguments: Arguments) -> Reply:
@@ -48,5 +54,5 @@ wait-timeout 0 asks only for a job that is ready now.
 count: up to so many jobs, of those that are ready; it waits only for the first.
 +OK <n>, then n times `<id> <name> <ttr> <size>` and the payload; -TIMEOUT when none came.
 -SERVER-ERROR Out of memory when too many wait for too many queues.""",
-    overall=True,
+    knows=_knows,
 )

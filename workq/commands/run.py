@@ -3,6 +3,7 @@
 from typing import Any
 
 from workq.commands.base import Command, Desk, Reply, ResultWait
+from workq.engine.engine import Engine
 from workq.engine.job import Options
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, PRIORITY, QUEUE_NAME, TTR, WAIT
@@ -12,6 +13,11 @@ from workq.wire.grammar import Arguments
 def _make(values: list[Any], flags: dict[str, Any]) -> tuple[bytes, Options, int]:
     name, ttr_ms, wait_ms = values
     return name, Options(ttr_ms, 0, flags.get("priority", 0)), wait_ms
+
+
+def _knows(engine: Engine, arguments: Arguments) -> bool:
+    name, _, _ = arguments[1]
+    return engine.knows_heads((name,))
 
 
 def execute(desk: Desk, arguments: Arguments) -> Reply:
@@ -39,5 +45,5 @@ COMMAND = Command(
 wait-timeout: how long it may wait for a worker, ms; one that has it then may end its lease.
 +OK 1, then `<id> <1|0> <size>` (1 completed, 0 failed) and the result.
 -TIMEOUT without a result, -NOT-FOUND when it was deleted, -CLIENT-ERROR Duplicate job.""",
-    overall=True,
+    knows=_knows,
 )

@@ -1,6 +1,6 @@
 """stats: the server's numbers, for people and for monitoring."""
 
-from workq.commands.base import Command, Desk
+from workq.commands.base import WHOLE, Command, Desk
 from workq.engine import transitions
 from workq.wire import replies
 from workq.wire.grammar import Arguments
@@ -38,6 +38,6 @@ COMMAND = Command(
     cost=8,
     summary="show the server's numbers",
     details="+OK 1, then `stats <number of keys>` and a line for each.",
-    overall=True,
+    knows=WHOLE,
     naming=True,
 )

@@ -41,8 +41,10 @@ class Engine(State):
     Attributes:
         wall_ms: the wall clock at this instant.
         behind: whether deadlines that have come are still unfired, for want of budget. While it
-            is so, lengths and heads of queues are not what they should be; single jobs are, for
-            `find` fires theirs first.
+            is so, lengths of queues are not what they should be; single jobs are, for `find` fires
+            theirs first.
+        late: whether some of these may make a job ready. While only TTLs are unfired, the jobs that
+            are handed out are those that should be: see `knows_heads`.
         commit: the durable transitions made since the broker last took them.
         tally: how often each type of transition was made, foreground jobs included, by number.
         evicted: jobs that reached the end of their TTL unfinished since the start.
@@ -52,6 +54,8 @@ class Engine(State):
         super().__init__()
         self.wall_ms = 0
         self.behind = False
+        self.late = False
+        self._buries_left = 0
         self.commit: list[Transition] = []
         self.tally = [0] * (max(transitions.NAMES) + 1)
         self.evicted = 0
@@ -75,14 +79,15 @@ class Engine(State):
     def advance(self, now_ms: int, offset_ms: int) -> None:
         """Let time come to `now_ms` and fire what is due, as much as one turn may.
 
-        TTLs first, then TTRs, then holds, then schedules, so that one instant has one outcome.
+        TTLs first, then TTRs, then holds, then schedules, so that one instant has one outcome. TTLs
+        leave half of the turn to the others, on which it depends who gets which job.
         """
         assert now_ms >= self.now_ms, "now_ms never steps back"
         if self.behind:  # what has come by the wall clock has come, though it steps back now
             offset_ms = self.wall_ms - self.now_ms
         self.now_ms = now_ms
         self.wall_ms = wall_ms = now_ms + offset_ms
-        self.behind = False
+        self.behind = self.late = False
         if not -CLOCK_STEP_MS < offset_ms - self.offset_ms < CLOCK_STEP_MS:
             self._note_clock(offset_ms)
         if (
@@ -96,18 +101,20 @@ class Engine(State):
     def _sweep(self, now_ms: int, wall_ms: int) -> None:
         """Fire what is due, as much as one turn may."""
         fires_max, moves_max = DEADLINES_PER_TURN_MAX, CASCADES_PER_TURN_MAX
-        calendars: tuple[tuple[Calendar[Any], int], ...] = (
-            (self.expiries, now_ms),
+        self._buries_left = fires_max
+        others: tuple[tuple[Calendar[Any], int], ...] = (
             (self.deadlines, now_ms),
             (self.holds, now_ms),
             (self.schedules, wall_ms),
         )
-        for calendar, time_ms in calendars:
+        fires_kept, moves_kept = fires_max // 2, moves_max // 2
+        for calendar, time_ms in ((self.expiries, now_ms), *others, (self.expiries, now_ms)):
             if calendar.soonest_ms <= time_ms:
-                moves_max -= calendar.cascade(time_ms, moves_max)
-                fires_max -= self._fire(calendar, time_ms, fires_max)
-                if calendar.is_due(time_ms):
-                    self.behind = True
+                moves_max -= calendar.cascade(time_ms, moves_max - moves_kept)
+                fires_max -= self._fire(calendar, time_ms, fires_max - fires_kept)
+            fires_kept = moves_kept = 0
+        self.late = any(calendar.is_due(time_ms) for calendar, time_ms in others)
+        self.behind = self.late or self.expiries.is_due(now_ms)
 
     def _note_clock(self, offset_ms: int) -> None:
         """The wall clock was set, or has drifted by as much."""
@@ -160,6 +167,20 @@ class Engine(State):
         if _is_due(hold, self.wall_ms if type(hold) is Schedule else self.now_ms):
             self._make((transitions.DUE, job.id), job)
         return job
+
+    def knows_heads(self, names: Iterable[bytes]) -> bool:
+        """Whether the next jobs of some queues are those that should be at this instant, though
+        deadlines are unfired. Fires the TTLs of those that are over, as many as one turn may."""
+        return not self.late and all(self._clear(self.queues.get(name)) for name in names)
+
+    def _clear(self, queue: Queue[Job] | None) -> bool:
+        """Let go of jobs that are over at the head of a queue; return whether none is left."""
+        while queue is not None and (job := queue.ready.first()) and _is_due(job, self.now_ms):
+            if self._buries_left <= 0:
+                return False
+            self._buries_left -= 1
+            self._expire(job)
+        return True
 
     # --- what commands ask for ----------------------------------------------------------------
 
@@ -221,7 +242,8 @@ class Engine(State):
         return job
 
     def head(self, name: bytes) -> Job | None:
-        """The job of a queue that is next to be leased, None if there is none."""
+        """The job of a queue that is next to be leased, None if there is none; while the engine is
+        behind, for queues only whose heads it knows. So with the next two."""
         queue = self.queues.parts[hash(name) >> SHIFT & MASK].get(name)
         return None if queue is None else queue.ready.first()
 
@@ -244,9 +266,10 @@ class Engine(State):
         line = deque(queue for queue in queues if queue.ready.size)
         while line:
             queue = line.popleft()
-            job = queue.ready.first()
-            assert job is not None
-            yield job
+            if self.behind and not self._clear(queue):
+                return  # fewer than there are, rather than one that is over
+            if (job := queue.ready.first()) is not None:
+                yield job
             if queue.ready.size:
                 line.append(queue)  # served last of all
 

@@ -94,6 +94,8 @@ STATE: Final = {
     "shifted": VOLATILE,
     "wall_ms": VOLATILE,
     "behind": VOLATILE,
+    "late": VOLATILE,
+    "_buries_left": VOLATILE,
     "commit": VOLATILE,
     "tally": VOLATILE,
     "evicted": VOLATILE,

@@ -311,7 +311,7 @@ class Compaction:
             self._looking = False
             if error is None and missing[0] and not self._ending:
                 self._failed(
-                    f"{self._disk.path}/{missing[0]} was removed or renamed while the server ran, "
+                    f"{self._disk.path}/{missing[0]} was removed or renamed while it was in use, "
                     "and a start without it would lose what was acknowledged: see who does that, "
                     "put it back or mend the log with `workq cmdlog repair`, then start again"
                 )
