@@ -45,6 +45,7 @@ def test_of_what_has_waited_so_much_leaves_in_a_turn(inside, monkeypatch):
     peers = server.peers(20)
     payload = "x" * 32 * KIB
     peers[0].send(add(1, payload=payload))
+    until(lambda: server.call(lambda: server.ring.broker.engine.size) == 1, "it is there")
     for peer in peers:
         peer.send(f"inspect job {job_id(1)}\r\n")
     until(lambda: server.call(server.ring.broker.gauges)["unsent-bytes"] > 20 * 32 * KIB, "held")
@@ -80,8 +81,9 @@ def test_who_goes_while_the_log_stands_still_is_let_go_of(inside, monkeypatch):
     for number in range(2, 30):
         one = server.peer()
         one.send(add(number))
+        until(lambda: server.call(lambda: len(server.ring.connections)) == 2, "it has come")
         one.reset()
-    until(lambda: server.call(lambda: len(server.ring.connections)) == 1)
+        until(lambda: server.call(lambda: len(server.ring.connections)) == 1, "it has gone")
     still(server)
     assert server.call(lambda: server.ring.broker.busy) is False
     server.come_on()

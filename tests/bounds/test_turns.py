@@ -11,12 +11,14 @@ from workq.limits import (
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
     DEADLINES_PER_TURN_MAX,
+    KNOWN_LINE_BYTES_MAX,
     NAMES_LIKE_A_REQUEST,
     REFUSAL_COST,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
 )
+from workq.wire.reader import EFFORT_BYTES
 
 
 def most(server, what):
@@ -153,6 +155,20 @@ def test_a_wait_for_many_queues_is_as_much_work_as_many_requests(inside):
     for one in crowd:
         assert one.rest() == TIMEOUT
     assert most(server, "sends") == parts(REQUESTS_PER_TURN_MAX, 1 + 10)
+
+
+def test_a_lease_of_many_queues_is_as_much_work_as_many_requests_each_time(inside):
+    """Though its line is short enough to be remembered, and is the same again and again."""
+    server = inside()
+    (peer,) = server.peers(1)
+    names = 20 * NAMES_LIKE_A_REQUEST
+    line = f"lease {' '.join(f'{number:x}' for number in range(names))} 0\r\n"
+    assert len(line) <= KNOWN_LINE_BYTES_MAX
+    with server.standing_still():
+        peer.send(line * 100)
+    peer.expect(TIMEOUT * 100)
+    effort = 20 + len(line) // EFFORT_BYTES
+    assert most(server, "requests") == parts(REQUESTS_PER_SESSION_AND_TURN_MAX, 1 + effort)
 
 
 @pytest.mark.parametrize("moves", [CASCADES_PER_TURN_MAX, 7])

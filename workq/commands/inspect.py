@@ -29,28 +29,48 @@ def _state_number(job: Job) -> int:
     return _PENDING if back else _NEW
 
 
+#: What is shown of every job, and how: a list of a thousand takes a third of the time that a line
+#: made for each would.
+_KEYS = {
+    "name": "%b",
+    "ttr": "%d",
+    "ttl": "%d",
+    "payload-size": "%d",
+    "payload": "%b",
+    "max-attempts": "%d",
+    "attempts": "%d",
+    "max-fails": "%d",
+    "fails": "%d",
+    "priority": "%d",
+    "state": "%d",
+    "created": "%b",
+}
+_LINES = "".join(f"{key} {form}\r\n" for key, form in _KEYS.items()).encode("ascii")
+
+
 def _job_block(desk: Desk, job: Job) -> bytes:
     # Times are kept by the clock that never steps, and shown by the wall's.
     options, offset_ms = job.options, _offset_ms(desk)
-    pairs: list[tuple[str, Any]] = [
-        ("name", job.queue.name),
-        ("ttr", options.ttr_ms),
-        ("ttl", options.ttl_ms),
-        ("payload-size", len(job.payload)),
-        ("payload", job.payload),
-        ("max-attempts", options.max_attempts),
-        ("attempts", job.attempts),
-        ("max-fails", options.max_fails),
-        ("fails", job.fails),
-        ("priority", options.priority),
-        ("state", _state_number(job)),
-        ("created", replies.time(job.created_ms + offset_ms)),
-    ]
+    more: list[tuple[str, Any]] = []
     if job.time_ms is not None:
-        pairs.append(("time", replies.time(job.time_ms)))
+        more.append(("time", replies.time(job.time_ms)))
     if desk.version > 1:
-        pairs += _later_pairs(job, offset_ms)
-    return replies.block(job.id, pairs)
+        more += _later_pairs(job, offset_ms)
+    lines = _LINES % (
+        job.queue.name,
+        options.ttr_ms,
+        options.ttl_ms,
+        len(job.payload),
+        job.payload,
+        options.max_attempts,
+        job.attempts,
+        options.max_fails,
+        job.fails,
+        options.priority,
+        _state_number(job),
+        replies.time(job.created_ms + offset_ms),
+    )
+    return b"%b %d\r\n%b%b" % (job.id, len(_KEYS) + len(more), lines, replies.lines(more))
 
 
 def _later_pairs(job: Job, offset_ms: int) -> list[tuple[str, Any]]:

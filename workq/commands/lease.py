@@ -4,7 +4,7 @@ from typing import Any
 
 from workq.commands.base import Command, Desk, JobWait, Reply
 from workq.engine.engine import Engine
-from workq.limits import LEASE_NAMES_MAX
+from workq.limits import LEASE_NAMES_MAX, NAMES_LIKE_A_REQUEST
 from workq.wire import replies
 from workq.wire.fields import COUNT, QUEUE_NAME, WAIT
 from workq.wire.grammar import Arguments
@@ -17,7 +17,7 @@ def _make(values: list[Any], flags: dict[str, Any]) -> tuple[JobWait]:
 
 def _effort(arguments: Arguments) -> int:
     wait: JobWait = arguments[0]
-    return wait.jobs_max - 1
+    return wait.jobs_max - 1 + len(wait.names) // NAMES_LIKE_A_REQUEST
 
 
 def _knows(engine: Engine, arguments: Arguments) -> bool:

@@ -61,7 +61,8 @@ class Grammar:
         make: turns the values of the fields but the id, and the flags' values by name, into the
             values the command wants.
         varied: whether its lines seldom repeat, so that remembering them is of no use.
-        effort: what a line costs besides, in usual requests, that is not remembered.
+        effort: what a line costs besides, in usual requests; it is charged when a line is read that
+            is not known, and one that costs much is never known.
     """
 
     def __init__(

@@ -30,6 +30,9 @@ _CR: Final = 13
 #: words to cut.
 EFFORT_BYTES: Final = 16
 
+#: A line that costs more besides is not remembered, so that it costs that each time.
+EFFORT_KNOWN_MAX: Final = 4
+
 _BLOCK_BYTES: Final = limits.BLOCK_BYTES_LIKE_A_REQUEST
 
 
@@ -238,9 +241,9 @@ class Reader(Generic[Command]):
         if header.refusal is not None:
             self.at = end + 1
             return self._refuse(command, header, crlf)
-        if header.varied and command.effort is not None:
-            self.effort += command.effort(header.arguments)
-        if line.tag is None:
+        effort = 0 if command.effort is None else command.effort(header.arguments)
+        self.effort += effort
+        if line.tag is None and effort <= EFFORT_KNOWN_MAX:
             self._table.remember(command, data[at:end], header)
         if header.size < 0:
             self.at = end + 1

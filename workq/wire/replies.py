@@ -6,6 +6,7 @@ compares with `ERRORS`.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 #: Every error a client can get, by its line without the end. Filled by `_error`.
@@ -68,11 +69,16 @@ def counted(entries: list[bytes]) -> bytes:
 
 def block(head: bytes, pairs: list[tuple[str, bytes | int]]) -> bytes:
     """One entry of keys and values: `<head> <number of keys>`, then a line for each."""
-    lines = [b"%b %d\r\n" % (head, len(pairs))]
-    for key, value in pairs:
-        shown = b"%d" % value if isinstance(value, int) else value
-        lines.append(b"%b %b\r\n" % (key.encode("ascii"), shown))
-    return b"".join(lines)
+    return b"%b %d\r\n%b" % (head, len(pairs), lines(pairs))
+
+
+def lines(pairs: list[tuple[str, bytes | int]]) -> bytes:
+    """A line for each key and its value."""
+    each = [
+        (b"%b %d\r\n" if isinstance(value, int) else b"%b %b\r\n") % (key.encode("ascii"), value)
+        for key, value in pairs
+    ]
+    return b"".join(each)
 
 
 def tagged(tag: int, reply: bytes) -> bytes:
@@ -89,6 +95,11 @@ def time(time_ms: int) -> bytes:
     Args:
         time_ms: Unix time in milliseconds, within the years 1 to 9999.
     """
+    return _second(time_ms // 1000)
+
+
+@lru_cache(maxsize=1024)  # those that are listed together were often made together
+def _second(seconds: int) -> bytes:
     # isoformat pads the year to four digits, which strftime does not everywhere.
-    moment = _UNIX_EPOCH + timedelta(seconds=time_ms // 1000)
+    moment = _UNIX_EPOCH + timedelta(seconds=seconds)
     return moment.replace(tzinfo=None).isoformat().encode("ascii") + b"Z"
