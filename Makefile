@@ -17,8 +17,9 @@ help: ## Show this list
 run: $(VENV)/.installed ## Start workq-server on 127.0.0.1:9922, jobs in data/; settings with ARGS="…"
 	WORKQ_SERVER_CMDLOG_PATH=$${WORKQ_SERVER_CMDLOG_PATH-data} $(BIN)/workq-server $(ARGS)
 
-test: $(VENV)/.test ## Run all tests; some with ARGS="-k text"; on all cores: ARGS="-n auto --dist=loadfile"
-	$(BIN)/python -m pytest $(ARGS)
+# On all cores, each file on one of them: what tests of a file share is made once.
+test: $(VENV)/.test ## Run all tests; some with ARGS="-k text"; one after the other with ARGS="-n 0"
+	$(BIN)/python -m pytest -n auto --dist=loadfile $(ARGS)
 
 lint: $(VENV)/.lint ## Look for mistakes and for breaches of style
 	$(BIN)/ruff check

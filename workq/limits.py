@@ -81,8 +81,8 @@ REQUESTS_PER_TURN_MAX = 100
 REQUESTS_PER_SESSION_AND_TURN_MAX = 64
 REQUESTS_PER_SESSION_AND_TURN_MIN = 16
 
-#: What a request that is refused for its form costs, in usual requests: it is read the long way, 5 to
-#: 13 µs.
+#: What a request that is refused for its form costs, in usual requests: it is read the long way,
+#: which takes 5 to 13 µs.
 REFUSAL_COST = 4
 
 #: How many bytes of a block cost as much as a request: they are copied several times, by the kernel
