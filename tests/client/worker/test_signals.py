@@ -89,6 +89,45 @@ def test_a_second_signal_ends_it_now(program, client):
     assert client.inspect_job(job_id).state is State.NEW
 
 
+#: A stream as strict as a file's: it cannot be written to by who is writing to it. While it writes
+#: the first line about a signal, the next signal comes.
+STRICT = """
+import os, signal
+
+class Strict:
+    writing = told = False
+
+    def write(self, text):
+        if self.writing:
+            raise RuntimeError("reentrant call")
+        self.writing = True
+        if "SIGTERM:" in text and not self.told:
+            self.told = True
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)  # in which it is taken
+        self.writing = False
+
+    def flush(self):
+        pass
+
+sys.stderr = Strict()
+logging.basicConfig(level=logging.INFO)
+"""
+
+
+def test_a_second_signal_is_heard_while_the_first_is_told_of(program, client, tmp_path):
+    """Whoever sends both quickly, or to a busy machine, does not wait until all has finished."""
+    path = tmp_path / "program.py"
+    before, _, after = path.read_text("utf-8").partition("logging.basicConfig")
+    _, _, after = after.partition("\n")
+    path.write_text(before + STRICT + after, "utf-8")
+    process = program(600)
+    job_id = begun(client, b"600")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 1
+    assert client.inspect_job(job_id).state is State.NEW
+
+
 def test_what_does_not_finish_in_time_is_given_back(program, client):
     """After one signal."""
     process = program(0.1)

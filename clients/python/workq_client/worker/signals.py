@@ -1,18 +1,21 @@
 """What signals mean to a worker.
 
-SIGTERM and SIGINT: finish what runs, and end; the second time: end now; the third
-time: whatever happens. SIGUSR1: take no more jobs;
-SIGUSR2: take them again.
+SIGTERM and SIGINT: finish what runs, and end; the second time: end now; the third time: whatever
+happens. SIGUSR1: take no more jobs; SIGUSR2: take them again.
+
+A signal may come while its thread writes to the log, even for the signal before, and a stream that
+is being written to cannot be written to: it raises. So other threads tell of signals.
 """
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 
 from workq_client.worker.leasing import Conductor
@@ -33,49 +36,71 @@ class _Received:
         self._conductor = conductor
         self.by: int | None = None
         self.twice = False
+        self._telling: list[threading.Lock] = []
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT."""
         name = signal.Signals(number).name
         if self.by is None:
             self.by = number
-            logger.info("%s: no more jobs are taken; what runs is finished", name)
             self._conductor.stop()
+            self._say(logging.INFO, f"{name}: no more jobs are taken; what runs is finished")
         elif self.twice:
-            logger.error("%s again: the worker is killed", name)
+            with suppress(RuntimeError):  # now or never
+                logger.error("%s again: the worker is killed", name)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         else:
             self.twice = True
-            logger.warning("%s again: what runs is interrupted", name)
             self._conductor.stop(at_once=True)
+            self._say(logging.WARNING, f"{name} again: what runs is interrupted")
 
     def pause(self, number: int, frame: FrameType | None) -> None:
         """SIGUSR1."""
         self._conductor.pause()
-        logger.info("SIGUSR1: paused, until SIGUSR2")
+        self._say(logging.INFO, "SIGUSR1: paused, until SIGUSR2")
 
     def resume(self, number: int, frame: FrameType | None) -> None:
         """SIGUSR2."""
-        logger.info("SIGUSR2: taking jobs again")
         self._conductor.resume()
+        self._say(logging.INFO, "SIGUSR2: taking jobs again")
+
+    def _say(self, level: int, text: str) -> None:
+        told = threading.Lock()
+        told.acquire()
+
+        def tell() -> None:
+            try:
+                logger.log(level, text)
+            finally:
+                told.release()
+
+        with suppress(RuntimeError):  # there are as many threads as there may be
+            # `threading` has locks of its own, which may be held where the signal came.
+            _thread.start_new_thread(tell, ())
+            self._telling.append(told)
+
+    def settle(self) -> None:
+        """Wait until everything is told: who ends in the middle of a line breaks the stream."""
+        for told in self._telling:
+            told.acquire()
 
 
 def stops_taken(conductor: Conductor) -> AbstractContextManager[None]:
     """Take SIGTERM and SIGINT inside a `with`: while a hook runs they are the program's."""
     received = _Received(conductor)
-    return _taken({signal.SIGTERM: received.stop, signal.SIGINT: received.stop})
+    return _taken(received, {signal.SIGTERM: received.stop, signal.SIGINT: received.stop})
 
 
 def pauses_taken(conductor: Conductor) -> AbstractContextManager[None]:
     """Take SIGUSR1 and SIGUSR2 inside a `with`: as long as there is a worker, for without a taker
     they kill it. It may not have begun yet."""
     received = _Received(conductor)
-    return _taken({signal.SIGUSR1: received.pause, signal.SIGUSR2: received.resume})
+    return _taken(received, {signal.SIGUSR1: received.pause, signal.SIGUSR2: received.resume})
 
 
 @contextmanager
-def _taken(takers: dict[signal.Signals, Taker]) -> Iterator[None]:
+def _taken(received: _Received, takers: dict[signal.Signals, Taker]) -> Iterator[None]:
     """Take signals inside a `with`, if this is the main thread: no other one can."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,3 +111,4 @@ def _taken(takers: dict[signal.Signals, Taker]) -> Iterator[None]:
     finally:
         for number, taker in before.items():
             signal.signal(number, signal.SIG_DFL if taker is None else taker)
+        received.settle()
