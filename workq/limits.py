@@ -90,6 +90,11 @@ REFUSAL_COST = 4
 BLOCK_BYTES_LIKE_A_REQUEST = 4096
 NAMES_LIKE_A_REQUEST = 4
 
+#: A chunk of input that is so large is copied several times and takes a tenth of a millisecond and
+#: more; so many of them, of all connections together, are read in a turn, and one of each.
+CHUNK_BYTES_LARGE = 128 * 1024
+LARGE_CHUNKS_PER_TURN_MAX = 2
+
 #: Turns after the last connection has gone: enough for a hundred thousand of them.
 LAST_TURNS_MAX = 10_000
 

@@ -4,20 +4,28 @@ may, everybody has his share, and all is answered.
 Where the real bound would take long to cross it is made smaller.
 """
 
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.talk import OK, TIMEOUT, add, complete, job_id, result
 from workq.limits import (
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
+    CHUNK_BYTES_LARGE,
     DEADLINES_PER_TURN_MAX,
     KNOWN_LINE_BYTES_MAX,
+    LARGE_CHUNKS_PER_TURN_MAX,
     NAMES_LIKE_A_REQUEST,
     REFUSAL_COST,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MIN,
     REQUESTS_PER_TURN_MAX,
 )
+from workq.server.connection import Connection
+from workq.server.ring import Ring
 from workq.wire.reader import EFFORT_BYTES
 
 
@@ -104,6 +112,37 @@ def test_a_large_block_is_as_much_work_as_many_requests(inside):
     for one in crowd:
         one.expect(result(1000, large))
     assert most(server, "requests") == parts(REQUESTS_PER_TURN_MAX, 1 + 10)
+
+
+def test_so_many_large_chunks_are_read_in_a_turn(inside, monkeypatch):
+    """One of each connection, and of those that have rested only some are read from again."""
+    rested, read_again = [], []
+    rest, read_on = Ring.rest, Connection.read_on
+
+    def noted_rest(ring, connection):
+        rested.append((len(server.turns), connection))
+        rest(ring, connection)
+
+    def noted_read_on(connection):
+        read_again.append(len(server.turns))
+        read_on(connection)
+
+    monkeypatch.setattr(Ring, "rest", noted_rest)
+    monkeypatch.setattr(Connection, "read_on", noted_read_on)
+    server = inside()
+    crowd = server.peers(10)
+    large = "x" * 6 * CHUNK_BYTES_LARGE
+    with ThreadPoolExecutor(len(crowd)) as senders:
+        with server.standing_still():
+            for number, one in enumerate(crowd):
+                numbers = range(1 + 5 * number, 6 + 5 * number)
+                text = "".join(add(each, payload=large) for each in numbers)
+                senders.submit(one.send, text)
+            time.sleep(0.05)  # in which the system takes in what it may
+        for one in crowd:
+            one.expect(OK * 5)
+    assert max(Counter(read_again).values()) == LARGE_CHUNKS_PER_TURN_MAX
+    assert max(Counter(rested).values()) == 1
 
 
 def test_so_many_hear_of_a_result_in_a_turn(inside, bounded):

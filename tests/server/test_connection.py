@@ -7,7 +7,7 @@ import weakref
 from tests.server.served import until
 from tests.talk import add, job_id, told
 from workq.broker.session import CLOSE
-from workq.limits import END_STALLED_MS, INPUT_BYTES_PAUSE
+from workq.limits import CHUNK_BYTES_LARGE, END_STALLED_MS, INPUT_BYTES_PAUSE
 from workq.server import connection as module
 from workq.server.ring import Ring
 
@@ -312,15 +312,32 @@ def test_reading_pauses_and_resumes():
         line = b"inspect queue nothing\r\n"
         count = INPUT_BYTES_PAUSE // len(line) + 1
         one.data_received(line * count)
-        assert transport.done == []  # the first piece may be of any size
+        assert transport.done == ["pause"]  # it rests; the first piece may be of any size
+        assert one.reading
         one.data_received(line)
-        assert transport.done == ["pause"]
         assert not one.reading
         await until(lambda: one.reading)
         assert transport.done.count("resume") == 1
         await until(lambda: ring.broker.next_ms() > ring.broker.engine.now_ms)
         replies = b"".join(one for one in transport.done if isinstance(one, bytes))
         assert replies == b"-NOT-FOUND\r\n" * (count + 1)
+
+    connected(body)
+
+
+def test_others_are_read_from_between_two_large_chunks():
+    """Be they of a block that is thrown away, or come behind the end."""
+
+    async def body(ring, one, transport):
+        chunk = b"x" * CHUNK_BYTES_LARGE
+        for _ in range(3):
+            one.data_received(chunk)
+            assert transport.done[-1] == "pause"
+            await until(lambda: transport.done[-1] == "resume")
+        assert ring.broker.gauges()["refused-requests"] == 1
+        one.data_received(chunk[:-1])
+        await settled()
+        assert transport.done[-1] != "pause"
 
     connected(body)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from workq.broker.session import CLOSE, Session
-from workq.limits import END_STALLED_MS, LINGER_BYTES_MAX, LINGER_MS
+from workq.limits import CHUNK_BYTES_LARGE, END_STALLED_MS, LINGER_BYTES_MAX, LINGER_MS
 
 if TYPE_CHECKING:
     from workq.server.ring import Ring
@@ -21,7 +21,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         transport: where replies go; None once the connection is gone.
         session: what the broker knows of it.
-        reading: whether it is read from.
+        reading: whether it is to be read from; it may be resting all the same.
     """
 
     def __init__(self, ring: Ring) -> None:
@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
         self._lingering_bytes = -1  # read since the end began; -1: it has not begun
         self._eof = False
         self.reading = True
+        self._resting = False
         self.session: Session
 
     # --- what asyncio tells -------------------------------------------------------------------
@@ -45,6 +46,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        if len(data) >= CHUNK_BYTES_LARGE:
+            self._rest()
         if self._lingering_bytes >= 0:
             self._lingering_bytes += len(data)
             if self._lingering_bytes > LINGER_BYTES_MAX:
@@ -109,10 +112,26 @@ class Connection(asyncio.Protocol):
         if transport is None or reading == self.reading or transport.is_closing():
             return
         self.reading = reading
+        if self._resting:
+            return
         if reading:
             transport.resume_reading()
         else:
             transport.pause_reading()
+
+    def _rest(self) -> None:
+        """Let others be read from: the loop would go on with this one as long as there is more."""
+        if self.reading and not self._resting and self.transport is not None:
+            self._resting = True
+            self.transport.pause_reading()
+            self._ring.rest(self)
+
+    def read_on(self) -> None:
+        """It has rested."""
+        self._resting = False
+        transport = self.transport
+        if self.reading and transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

@@ -8,6 +8,7 @@ timer stands for every deadline there is.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from workq import __version__
 from workq.broker.broker import Broker
@@ -15,7 +16,7 @@ from workq.commands import COMMANDS
 from workq.commands.base import Facts
 from workq.engine.calendar import NEVER
 from workq.engine.engine import Engine
-from workq.limits import LAST_TURNS_MAX, LONG_TURN_MS, Bounds
+from workq.limits import LARGE_CHUNKS_PER_TURN_MAX, LAST_TURNS_MAX, LONG_TURN_MS, Bounds
 from workq.server.connection import Connection
 from workq.server.gathering import Gathering
 from workq.server.process import collect_young, descriptors_left, resident_bytes
@@ -60,6 +61,7 @@ class Ring:
         self.writer = Writer(self.broker, storage.policy, wake=self._woken, fail=self.fail)
         self.log = self.writer.log = storage.open(self.writer, self.clock.now_ms())
         self.connections: dict[Connection, None] = {}
+        self._resting: deque[Connection] = deque()
         self.untaken = Untaken()
         self.deserted = asyncio.Event()
         self.drained = asyncio.Event()
@@ -93,6 +95,11 @@ class Ring:
         self.connections.pop(connection, None)
         if not self.connections:
             self.deserted.set()
+
+    def rest(self, connection: Connection) -> None:
+        """A large chunk was read from a connection: the next one when its turn comes."""
+        self._resting.append(connection)
+        self.wake()
 
     def wake(self) -> None:
         """Something has happened: have a turn soon, one for all that happens until then."""
@@ -180,6 +187,8 @@ class Ring:
         for session in broker.resumed():
             if session.peer is not None:
                 session.peer.set_reading(True)
+        if self._resting:
+            self._read_on()
         self._arm(now_ms)
         if self._draining and broker.drained:
             self.drained.set()
@@ -190,6 +199,13 @@ class Ring:
             self._longest_turn_ns = took_ns
         if took_ns > LONG_TURN_MS * 1_000_000:
             self._long_turns += 1
+
+    def _read_on(self) -> None:
+        """Read again from some of those that have rested."""
+        for _ in range(min(len(self._resting), LARGE_CHUNKS_PER_TURN_MAX)):
+            self._resting.popleft().read_on()
+        if self._resting:
+            self.wake()  # the others in the next turn, though nothing may come of these
 
     def _sync(self) -> None:
         """Have what was written synced, every so often, whether anything happens or not."""
