@@ -384,8 +384,10 @@ class Broker:
                 tag = None
             if engine.changed or engine.woken:
                 self._serving.settle()
-            if session.ending or session.waiter is not None or (reader.empty and not session.eof):
-                break  # when all is read, `next` would say so too, and later
+            if reader.empty and not session.eof:
+                break  # `next` would say so too, and later
+            if session.ending or session.waiter is not None:
+                break
         self._requests += requests
         return self._share - left
 
