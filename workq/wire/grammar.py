@@ -201,7 +201,7 @@ class Table(Generic[Command]):
                     self.sized[first] = {}
         # Nothing in it is possessive: up to Python 3.11.4 a group that did not match in such a part
         # leaves the place behind what it had matched, and what follows is read from there. It is
-        # bounded instead: where no line ends, it would go through a whole block and back. And `(…|)`
+        # bounded instead: where no line ends, it would go through a whole block and back. `(…|)`
         # takes a sixth less than `(…)?`.
         self.request = re.compile(
             rb"(?:(%b) (%b)|)([^\n]{0,%d})\n"
