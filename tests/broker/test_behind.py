@@ -3,7 +3,7 @@
 import pytest
 
 from tests.broker.harness import Rig, add, complete, job_id, run, told
-from workq.limits import DEADLINES_PER_TURN_MAX
+from workq.limits import DEADLINES_PER_TURN_MAX, JOB_BYTES, QUEUE_BYTES, Bounds
 
 OK = "+OK\r\n"
 
@@ -252,3 +252,43 @@ def test_a_turn_makes_no_more_deadlines_than_it_can_fire():
         rig.now_ms += 5
         rig.turn()
     assert client.take() == "-TIMEOUT\r\n"
+
+
+#: As much memory as those take, and one more job of another queue.
+FULL = (OVER + 1) * (JOB_BYTES + 1) + 2 * QUEUE_BYTES
+
+
+@pytest.mark.parametrize("tag", [None, 7])
+@pytest.mark.parametrize(
+    "request_", [add(1, "b", payload="x" * (FULL // 2)), complete(2, "x" * (FULL // 2))]
+)
+def test_jobs_that_are_over_take_no_room_from_others(request_, tag):
+    """What would be refused because of them is done once enough of them are gone."""
+    rig = Rig(bounds=Bounds(memory_bytes_max=FULL))
+    client = rig.client()
+    expected = OK
+    if tag is not None:
+        client.say("hello 2\r\n")
+        client.take()
+    behind(rig, after=add(2, "b"))
+    if tag is not None:
+        request_ = request_.replace("\r\n", f" -tag={tag}\r\n", 1)
+        expected = f"={tag} {OK}"
+    client.put(request_)
+    rig.turn()
+    assert rig.engine.behind
+    assert client.take() == ""
+    rig.settle()
+    assert client.take() == expected
+    assert rig.gauge("refused-for-memory") == 0
+
+
+def test_what_there_is_no_room_for_is_refused_when_all_that_is_over_is_gone():
+    """A request that was put off is not put off for ever."""
+    rig = Rig(bounds=Bounds(memory_bytes_max=FULL))
+    behind(rig, after=add(2, "b"))
+    client = rig.client()
+    client.put(complete(2, "x" * 2 * FULL))
+    rig.settle()
+    assert client.take() == "-SERVER-ERROR Out of memory\r\n"
+    assert rig.gauge("refused-for-memory") == 1

@@ -24,6 +24,7 @@ from workq.broker.serving import Serving
 from workq.broker.session import CLOSE, LINGER, Session
 from workq.broker.waiting import Waiter, Waiting
 from workq.commands.base import (
+    LATER,
     Command,
     Facts,
     JobWait,
@@ -352,7 +353,7 @@ class Broker:
                         tag, reader.tag = reader.tag, None
                         odd = True
             command, arguments = item
-            item = None
+            item = session.asked = None
             requests += 1
             if command is None:
                 left -= REFUSAL_COST
@@ -362,13 +363,10 @@ class Broker:
                 tag, odd = None, draining
                 continue
             left -= command.cost or command.weigh(arguments)
-            if command.knows is not None:
-                if (engine.behind or command.naming) and self._is_early(command, arguments):
-                    requests -= 1
-                    self._put_off(session, (command, arguments, tag))
-                    break
-                session.asked = None
-            if odd:
+            reply: Reply
+            if (engine.behind or command.naming) and self._is_early(command, arguments):
+                reply = LATER
+            elif odd:
                 odd = draining
                 reply, tag = self._reply(session, command, arguments, tag)
             else:
@@ -379,6 +377,10 @@ class Broker:
                 said_bytes += size
                 if size >= BLOCK_BYTES_LIKE_A_REQUEST:
                     left -= size // BLOCK_BYTES_LIKE_A_REQUEST
+            elif reply is LATER:
+                requests -= 1
+                self._put_off(session, (command, arguments, tag))
+                break
             else:
                 self._serving.wait(session, reply, draining, tag)
                 tag = None
@@ -391,13 +393,13 @@ class Broker:
 
     def _is_early(self, command: Command, arguments: Any) -> bool:
         """Whether what a command looks at of queues is not yet what it should be."""
-        assert command.knows is not None
-        if self.engine.behind and not command.knows(self.engine, arguments):
-            return True
+        if command.knows is not None and self.engine.behind:
+            if not command.knows(self.engine, arguments):
+                return True
         return command.naming and self.names.pending > NAMES_PER_TURN_MAX
 
     def _put_off(self, session: Session, asked: tuple[Command, Any, int | None]) -> None:
-        """Keep a request for a later turn, when the deadlines that have come are dealt with."""
+        """Keep a request for a later turn, when more of the deadlines that have come are fired."""
         session.asked = asked
         session.careful = True
         self._agenda.run_later(session)

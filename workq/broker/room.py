@@ -6,6 +6,7 @@ What would make the server larger than its bounds is refused; everything else go
 from __future__ import annotations
 
 from workq.broker.waiting import Waiting
+from workq.commands.base import LATER, Later
 from workq.engine.engine import Engine
 from workq.limits import (
     ALL_TAGGED_WAITS_MAX,
@@ -39,7 +40,7 @@ class Room:
         self.refused = 0
         self.disk_full = False
 
-    def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | None:
+    def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | Later | None:
         """The error that a job with so large a payload gets instead of being taken in; None if
         it may be."""
         if self.disk_full and logged:
@@ -47,20 +48,20 @@ class Room:
         bounds = self._bounds
         engine = self._engine
         if 0 < bounds.jobs_max <= engine.size:
-            return self._refusal()
+            return LATER if engine.behind else self._refusal()
         if bounds.memory_bytes_max:
             if self._used_bytes() + JOB_BYTES + payload_bytes > bounds.memory_bytes_max:
-                return self._refusal()
+                return LATER if engine.behind else self._refusal()
         return None
 
-    def refuses_result(self, result_bytes: int) -> bytes | None:
-        """The error that a result so large gets; None if it may be kept. There is more room than
-        for payloads, so that what was taken in can be finished."""
+    def refuses_result(self, result_bytes: int) -> bytes | Later | None:
+        """The error that a result so large gets; None if it may be kept; `LATER` as above. There is
+        more room than for payloads, so that what was taken in can be finished."""
         memory_bytes_max = self._bounds.memory_bytes_max
         if memory_bytes_max:
             reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
             if self._used_bytes() + result_bytes > memory_bytes_max + reserve_bytes:
-                return self._refusal()
+                return LATER if self._engine.behind else self._refusal()
         return None
 
     def _used_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workq.commands.base import Command, Desk
+from workq.commands.base import Command, Desk, Reply
 from workq.engine.job import Options
 from workq.errors import Refusal
 from workq.wire import replies
@@ -52,7 +52,7 @@ def options(ttr_ms: int, ttl_ms: int, flags: dict[str, Any]) -> Options:
     )
 
 
-def execute(desk: Desk, arguments: Arguments) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> Reply:
     """Take the job in; its TTL runs from now."""
     job_id, (name, delay_ms, options), payload = arguments
     engine = desk.engine

@@ -4,7 +4,9 @@ A command is one module: its grammar, its execution, its words. `execute` gets t
 the broker lends it) and the arguments its grammar made (one tuple, see `Arguments`), and returns
 
 - bytes: the reply; or
-- a wait: the broker makes the reply when the wait is satisfied or over.
+- a wait: the broker makes the reply when the wait is satisfied or over; or
+- `LATER`: nothing has changed, and the broker asks again in a later turn, when more of the
+  deadlines that have come are fired.
 
 A command that refuses changes nothing. It knows no session, and time only through the engine.
 """
@@ -12,7 +14,8 @@ A command that refuses changes nothing. It knows no session, and time only throu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from enum import Enum
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from workq.engine.engine import Engine
 from workq.engine.job import COMPLETED, Job
@@ -69,9 +72,9 @@ class Names(Protocol):
 class Room(Protocol):
     """Whether there is room for what would make the server larger."""
 
-    def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | None:
+    def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | Later | None:
         """The error that a job with so large a payload gets instead of being taken in; None if
-        it may be.
+        it may be; `LATER` if it may be once jobs are gone that are over.
 
         Args:
             payload_bytes: the size of its payload.
@@ -84,8 +87,8 @@ class Room(Protocol):
         may."""
         ...
 
-    def refuses_result(self, result_bytes: int) -> bytes | None:
-        """The error that a result so large gets; None if it may be kept."""
+    def refuses_result(self, result_bytes: int) -> bytes | Later | None:
+        """The error that a result so large gets; None if it may be kept; or `LATER`."""
         ...
 
 
@@ -154,7 +157,7 @@ class ResultWait(NamedTuple):
     caller: bool = False
 
 
-def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
+def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes | Later:
     """The job that a request reports the end of; or the error that says why it cannot be.
 
     Args:
@@ -207,7 +210,16 @@ With -lease it is done only if that lease stands; else -CLIENT-ERROR Lease lost.
 
 Wait: TypeAlias = JobWait | ResultWait
 
-Reply: TypeAlias = bytes | Wait
+
+class Later(Enum):
+    """A request is to be asked again in a later turn."""
+
+    LATER = 0
+
+
+LATER: Final = Later.LATER
+
+Reply: TypeAlias = bytes | Wait | Later
 
 
 def leased(job: Job) -> bytes:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from workq.commands.add import OPTION_WORDS, OPTIONS, options
-from workq.commands.base import Command, Desk
+from workq.commands.base import Command, Desk, Reply
 from workq.engine.job import Options
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, QUEUE_NAME, TIME, TTL, TTR
@@ -15,7 +15,7 @@ def _make(values: list[Any], flags: dict[str, Any]) -> tuple[bytes, int, Options
     return name, time_ms, options(ttr_ms, ttl_ms, flags)
 
 
-def execute(desk: Desk, arguments: Arguments) -> bytes:
+def execute(desk: Desk, arguments: Arguments) -> Reply:
     """Take the job in; its TTL runs from the time as given, be it past."""
     job_id, (name, time_ms, options), payload = arguments
     engine = desk.engine
