@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import lack
 from tests.faults import audit, wire
+from tests.faults.history import Job
 from tests.faults.load import Client, World
 from tests.faults.server import PATIENCE_S, Server
 from tests.faults.wire import DISK_FULL, OK
@@ -112,7 +113,7 @@ def test_a_full_disk_refuses_new_jobs_finishes_old_ones_and_heals_by_itself(disk
         server = await start(path, policy)
         try:
             await live(world, server, lambda: world.history.replies > 500)
-            await keep_some(world, server)
+            kept = await keep_some(world, server)
             ballast = fill(disk)
             await live(world, server, adds.refused)
             await goes_on(world, server)
@@ -123,18 +124,25 @@ def test_a_full_disk_refuses_new_jobs_finishes_old_ones_and_heals_by_itself(disk
             assert server.said("has room again")
         finally:
             await server.kill()
+        world.open |= kept
         await looked_at_again(world, path)
 
     asyncio.run(play())
 
 
-async def keep_some(world: World, server: Server) -> None:
-    """Have jobs in a queue that the other clients do not look at."""
+async def keep_some(world: World, server: Server) -> dict[str, Job]:
+    """Have jobs in a queue that the other clients do not look at, and of which they do not know
+    until they are put back."""
+    before = set(world.open)
     client = Client(world, server.port, 0)
     assert await client.connect()
     replies = await client.ask([world.new(client.random, KEPT) for _ in range(KEPT_JOBS)])
     assert all(reply is not None and reply.status == OK for reply in replies)
     client.close()
+    # Or they would now and then end one.
+    kept = {job_id: world.open.pop(job_id) for job_id in set(world.open) - before}
+    assert len(kept) == KEPT_JOBS
+    return kept
 
 
 async def goes_on(world: World, server: Server) -> None:
@@ -165,16 +173,14 @@ def test_a_disk_without_room_for_a_result_ends_the_server(disk):
         server = await start(path)
         try:
             await live(world, server, lambda: world.history.replies > 300)
-            await keep_some(world, server)
+            kept = await keep_some(world, server)
             ballast = fill(disk)
             await live(world, server, Adds(world).refused)
             client = Client(world, server.port, 1)
             assert await client.connect()
-            # More than the whole disk, whatever room a compaction makes meanwhile: of the jobs of
-            # the other queues perhaps none are left, and of these most.
-            jobs = [job.job_id for job in world.open.values() if job.queue == KEPT]
-            assert len(jobs) * RESULT_BYTES > DISK_BYTES
-            replies = await client.ask([wire.complete(job, bytes(RESULT_BYTES)) for job in jobs])
+            # More than the whole disk, whatever room a compaction makes meanwhile.
+            assert len(kept) * RESULT_BYTES > DISK_BYTES
+            replies = await client.ask([wire.complete(job, bytes(RESULT_BYTES)) for job in kept])
             assert None in replies
             assert await server.ended() == 4
             client.close()
@@ -185,6 +191,7 @@ def test_a_disk_without_room_for_a_result_ends_the_server(disk):
         finally:
             await server.kill()
         ballast.unlink()
+        world.open |= kept
         await looked_at_again(world, path)
 
     asyncio.run(play())
