@@ -91,7 +91,7 @@ BLOCK_BYTES_LIKE_A_REQUEST = 4096
 NAMES_LIKE_A_REQUEST = 4
 
 #: A chunk of input that is so large is copied several times and takes a tenth of a millisecond and
-#: more; so many of them, of all connections together, are read in a turn, and one of each.
+#: more: a connection that sent one rests, and so many of those that rest are read from in a turn.
 CHUNK_BYTES_LARGE = 128 * 1024
 LARGE_CHUNKS_PER_TURN_MAX = 2
 
@@ -102,6 +102,10 @@ LAST_TURNS_MAX = 10_000
 #: finer level of their calendars: about as long.
 DEADLINES_PER_TURN_MAX = 100
 CASCADES_PER_TURN_MAX = 1000
+
+#: TTLs fired in a turn at the head of one queue that somebody leases from, while very many are
+#: unfired. Of all queues together as many as there are deadlines: one does not keep the others.
+HEAD_BURIES_MAX = 10
 
 #: Answers to those who waited, in one turn, in usual requests: a result may be waited for by as
 #: many as there are clients, and as many waits may end at once.

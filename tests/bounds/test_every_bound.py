@@ -61,6 +61,9 @@ CROSSED_BY = {
     "bounds/test_turns.py::test_so_many_jobs_reach_their_end_in_a_turn": (
         "DEADLINES_PER_TURN_MAX CASCADES_PER_TURN_MAX"
     ),
+    "bounds/test_turns.py::test_a_queue_full_of_jobs_that_are_over_does_not_keep_others": (
+        "HEAD_BURIES_MAX"
+    ),
     "bounds/test_connections.py::test_one_connection_too_many_is_told_so_and_closed": (
         "connections_max"
     ),

@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.talk import OK, TIMEOUT, add, complete, job_id, result
+from tests.talk import OK, TIMEOUT, add, complete, job_id, result, told
 from workq.limits import (
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
     CHUNK_BYTES_LARGE,
     DEADLINES_PER_TURN_MAX,
+    HEAD_BURIES_MAX,
     KNOWN_LINE_BYTES_MAX,
     LARGE_CHUNKS_PER_TURN_MAX,
     NAMES_LIKE_A_REQUEST,
@@ -208,6 +209,25 @@ def test_a_lease_of_many_queues_is_as_much_work_as_many_requests_each_time(insid
     peer.expect(TIMEOUT * 100)
     effort = 20 + len(line) // EFFORT_BYTES
     assert most(server, "requests") == parts(REQUESTS_PER_SESSION_AND_TURN_MAX, 1 + effort)
+
+
+def test_a_queue_full_of_jobs_that_are_over_does_not_keep_others(inside, bounded):
+    """Who leases from it is put off; who leases from another has that one's, over heads or not."""
+    bounded(DEADLINES_PER_TURN_MAX=2 * HEAD_BURIES_MAX)
+    server = inside()
+    (producer, asker, other) = server.peers(3)
+    over = 20 * HEAD_BURIES_MAX
+    jobs = [add(number, "full") for number in range(over)] + [add(over, "b")]
+    producer.ask("".join(jobs), OK * len(jobs))
+    producer.ask(add(over + 1, "b").replace(" 600000 ", " 900000 "), OK)
+    with server.standing_still():
+        server.pass_time(600_000)
+        asker.send("lease full 0\r\n")
+        other.send("lease b 0\r\n")
+    other.expect(told(over + 1, "b"))
+    asker.expect(TIMEOUT)
+    assert server.turns[0].sends == 1
+    assert most(server, "evicted") <= 3 * HEAD_BURIES_MAX + 1
 
 
 @pytest.mark.parametrize("moves", [CASCADES_PER_TURN_MAX, 7])

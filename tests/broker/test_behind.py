@@ -1,9 +1,17 @@
 """While more deadlines have come than one turn may fire: answers are as if all had been."""
 
+from collections import Counter
+
 import pytest
 
 from tests.broker.harness import Rig, add, complete, job_id, run, told
-from workq.limits import DEADLINES_PER_TURN_MAX, JOB_BYTES, QUEUE_BYTES, Bounds
+from workq.limits import (
+    ANSWERS_PER_TURN_MAX,
+    DEADLINES_PER_TURN_MAX,
+    JOB_BYTES,
+    QUEUE_BYTES,
+    Bounds,
+)
 
 OK = "+OK\r\n"
 
@@ -259,22 +267,17 @@ FULL = (OVER + 1) * (JOB_BYTES + 1) + 2 * QUEUE_BYTES
 
 
 @pytest.mark.parametrize("tag", [None, 7])
-@pytest.mark.parametrize(
-    "request_", [add(1, "b", payload="x" * (FULL // 2)), complete(2, "x" * (FULL // 2))]
-)
-def test_jobs_that_are_over_take_no_room_from_others(request_, tag):
+def test_jobs_that_are_over_take_no_room_from_others(tag):
     """What would be refused because of them is done once enough of them are gone."""
     rig = Rig(bounds=Bounds(memory_bytes_max=FULL))
     client = rig.client()
-    expected = OK
+    request, expected = add(1, "b", payload="x" * (FULL // 2)), OK
     if tag is not None:
         client.say("hello 2\r\n")
         client.take()
+        request, expected = request.replace("\r\n", f" -tag={tag}\r\n", 1), f"={tag} {OK}"
     behind(rig, after=add(2, "b"))
-    if tag is not None:
-        request_ = request_.replace("\r\n", f" -tag={tag}\r\n", 1)
-        expected = f"={tag} {OK}"
-    client.put(request_)
+    client.put(request)
     rig.turn()
     assert rig.engine.behind
     assert client.take() == ""
@@ -283,12 +286,154 @@ def test_jobs_that_are_over_take_no_room_from_others(request_, tag):
     assert rig.gauge("refused-for-memory") == 0
 
 
+def test_a_result_does_not_wait_for_the_room_of_jobs_that_are_over():
+    """Its lease may end meanwhile: there is a little more room for it instead."""
+    rig = Rig(bounds=Bounds(memory_bytes_max=FULL + JOB_BYTES + 1))
+    client = behind(rig, after=add(2, "b") + add(3, "b"))
+    freed = DEADLINES_PER_TURN_MAX * (JOB_BYTES + 1)
+    client.put(complete(2, "x" * (freed + FULL // 5)) + complete(3, "x" * (FULL // 5)))
+    rig.turn()
+    assert rig.engine.behind
+    assert client.take() == OK + "-SERVER-ERROR Out of memory\r\n"
+
+
 def test_what_there_is_no_room_for_is_refused_when_all_that_is_over_is_gone():
     """A request that was put off is not put off for ever."""
     rig = Rig(bounds=Bounds(memory_bytes_max=FULL))
     behind(rig, after=add(2, "b"))
     client = rig.client()
-    client.put(complete(2, "x" * 2 * FULL))
+    client.put(add(1, "b", payload="x" * 2 * FULL))
     rig.settle()
     assert client.take() == "-SERVER-ERROR Out of memory\r\n"
     assert rig.gauge("refused-for-memory") == 1
+
+
+def test_a_block_that_is_put_off_counts_as_input():
+    """Or as much as there are connections could be kept so."""
+    rig = Rig(bounds=Bounds(memory_bytes_max=FULL, input_bytes_max=FULL))
+    behind(rig)
+    first, second = rig.clients(2)
+    first.put(add(1, "b", payload="x" * (FULL * 2 // 3)))
+    rig.turn()
+    assert rig.gauge("input-bytes") == FULL * 2 // 3
+    second.put(add(2, "b", payload="x" * (FULL * 2 // 3)))
+    rig.turn()
+    assert rig.engine.behind
+    assert second.take() == "-SERVER-ERROR Out of memory\r\n"
+    rig.settle()
+    assert first.take() == OK
+    assert rig.gauge("input-bytes") == 0
+
+
+def test_nobody_overtakes_who_waits_at_a_queue_whose_head_is_not_known():
+    """By having what is over at its head let go of, one by one, and then leasing."""
+    rig = Rig()
+    waiter, thief = rig.clients(2)
+    waiter.say("lease old 60000\r\n")
+    rig.broker.stall(waiter.session, True)  # it does not take its replies for a while
+    behind(rig, after=add(1, "old"))
+    rig.broker.stall(waiter.session, False)
+    rig.turn()
+    assert rig.engine.behind
+    ids = [job_id(number) for number in range(10_001, 10_001 + OVER)]
+    left = [each for each in ids if each.encode() in rig.engine.jobs]
+    thief.put("".join(f"result {each} 0\r\n" for each in left) + "lease old 0\r\n")
+    rig.settle()
+    assert waiter.take() == told(1, "old")
+    assert thief.take() == "-NOT-FOUND\r\n" * len(left) + "-TIMEOUT\r\n"
+
+
+@pytest.mark.parametrize("request_", ["lease old 0\r\n", "inspect queue old\r\n"])
+def test_who_is_put_off_while_the_server_shuts_down_is_told_so(request_):
+    """And not closed without an answer."""
+    rig = Rig()
+    behind(rig)
+    client = rig.client()
+    client.put(request_)
+    rig.turn()
+    assert client.take() == ""
+    rig.broker.drain()
+    rig.settle()
+    assert client.take() == "-SERVER-ERROR Shutting down\r\n"
+
+
+def test_one_queue_full_of_jobs_that_are_over_does_not_hold_up_a_lease_of_another():
+    """Which has some at its head too."""
+    rig = Rig()
+    client = behind(rig, after=add(1, "b", options="1000 1000") + add(2, "b"))
+    workers = rig.clients(20)
+    for worker in workers:
+        worker.put("lease old 0\r\n")
+    client.put("lease b 0\r\n")
+    rig.turn()
+    assert rig.engine.behind
+    assert client.take() == told(2, "b")
+
+
+def test_a_lease_that_is_put_off_is_charged_for_its_names_again(monkeypatch):
+    """For they are looked at again."""
+    rig = Rig()
+    behind(rig)
+    names = " ".join(f"n{number}" for number in range(255))
+    workers = rig.clients(50)
+    for worker in workers:
+        worker.put(f"lease {names} old 0\r\n")
+    looked = []
+    knows_heads = rig.engine.knows_heads
+
+    def noted(names):
+        looked.append(rig.turns)
+        return knows_heads(names)
+
+    monkeypatch.setattr(rig.engine, "knows_heads", noted)
+    for _ in range(3):
+        rig.turn()
+    assert rig.engine.behind
+    assert max(Counter(looked).values()) <= 2
+    rig.settle()
+    assert [worker.take() for worker in workers] == ["-TIMEOUT\r\n"] * 50
+
+
+def test_a_lease_of_several_goes_past_a_queue_whose_head_is_not_known():
+    """It tells fewer than there are, but none that is over."""
+    rig = Rig()
+    behind(rig, after=add(1, "b") + add(2, "b") + add(3, "old"))
+    worker = rig.client()
+    worker.put("lease b 0 -count=3\r\n")
+    rig.turn()
+    assert worker.take() == "+OK 2\r\n" + told(1, "b")[7:] + told(2, "b")[7:]
+
+
+def test_two_who_hear_of_a_run_whose_wait_ends_are_told_the_same_as_ever():
+    """Its caller that the wait is over, and who asked for the result too, if theirs is over too."""
+    outcomes = []
+    for crowd in (0, OVER):
+        rig = Rig()
+        caller, watcher, producer = rig.clients(3)
+        caller.put(run(1, "r", wait_ms=1000))
+        rig.turn()
+        watcher.put(f"result {job_id(1)} 1000\r\n")
+        for number in range(10_001, 10_001 + crowd):
+            producer.put(add(number, "old", options="1000 1000"))
+        rig.settle()
+        rig.now_ms += 1000
+        rig.settle()
+        outcomes.append((caller.take(), watcher.take()))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_run_that_does_not_wait_goes_to_a_worker_who_does():
+    """Though the turn in which it comes has told so many of a result that it has no room left."""
+    rig = Rig()
+    crowd = rig.clients(ANSWERS_PER_TURN_MAX + 10)
+    worker, producer, caller = rig.clients(3)
+    producer.say(add(1, "done"))
+    for one in crowd:
+        one.say(f"result {job_id(1)} 60000\r\n")
+    worker.say("lease q 60000\r\n")
+    producer.put(complete(1))
+    caller.put(run(2, "q", wait_ms=0))
+    rig.settle()
+    assert worker.take() == told(2, "q")
+    worker.say(complete(2))
+    assert caller.take() == f"+OK 1\r\n{job_id(2)} 1 1\r\nr\r\n"

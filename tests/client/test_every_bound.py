@@ -102,6 +102,7 @@ CROSSED_BY = {
     "worker/pools/test_processes.py::test_a_child_that_does_not_end_is_killed": "CHILD_END_S",
     "worker/pools/test_processes.py::test_pauses_before_children_that_do_not_come_up_grow_to_the_"
     "longest": "CHILD_PAUSE_FIRST_S CHILD_PAUSE_MAX_S",
+    "worker/test_signals.py::test_a_third_signal_kills_it_though_nobody_reads_its_log": "SAY_S",
     "worker/pools/test_processes.py::test_the_last_words_of_a_child_have_time_to_arrive": (
         "CHILD_LAST_WORDS_S"
     ),

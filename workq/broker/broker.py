@@ -23,13 +23,7 @@ from workq.broker.room import Room
 from workq.broker.serving import Serving
 from workq.broker.session import CLOSE, LINGER, Session
 from workq.broker.waiting import Waiter, Waiting
-from workq.commands.base import (
-    LATER,
-    Command,
-    Facts,
-    JobWait,
-    Reply,
-)
+from workq.commands.base import LATER, Command, Facts, JobWait, Reply
 from workq.engine.engine import Engine
 from workq.engine.job import Job
 from workq.engine.transitions import Transition
@@ -379,7 +373,7 @@ class Broker:
                     left -= size // BLOCK_BYTES_LIKE_A_REQUEST
             elif reply is LATER:
                 requests -= 1
-                self._put_off(session, (command, arguments, tag))
+                left -= self._put_off(session, (command, arguments, tag))
                 break
             else:
                 self._serving.wait(session, reply, draining, tag)
@@ -392,17 +386,20 @@ class Broker:
         return self._share - left
 
     def _is_early(self, command: Command, arguments: Any) -> bool:
-        """Whether what a command looks at of queues is not yet what it should be."""
+        """Whether what a command looks at of queues is not yet what it should be; it is made so as
+        far as this turn may."""
         if command.knows is not None and self.engine.behind:
             if not command.knows(self.engine, arguments):
                 return True
         return command.naming and self.names.pending > NAMES_PER_TURN_MAX
 
-    def _put_off(self, session: Session, asked: tuple[Command, Any, int | None]) -> None:
-        """Keep a request for a later turn, when more of the deadlines that have come are fired."""
+    def _put_off(self, session: Session, asked: tuple[Command, Any, int | None]) -> int:
+        """Keep a request for a later turn, when more of the deadlines that have come are fired;
+        return what it has cost to look at it."""
         session.asked = asked
         session.careful = True
         self._agenda.run_later(session)
+        return session.asked_effort
 
     def _reply(
         self, session: Session, command: Command, arguments: Any, tag: int | None

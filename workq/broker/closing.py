@@ -66,7 +66,9 @@ class Closing:
 
     def close_if_idle(self, session: Session) -> None:
         """Close a session of which nothing is under way, and on which nobody waits."""
-        if session.waiter is not None or session.tagged or session.reader.pending:
+        if session.waiter is not None or session.tagged:
+            return
+        if session.asked is not None or session.reader.pending:
             return
         if _works(session):
             self._busy.append(session)

@@ -78,7 +78,7 @@ class Patience:
 
     def count(self, session: Session) -> bytes:
         """Count the input that is kept of a session; return what `look_at` does."""
-        pending = session.reader.pending
+        pending = session.reader.pending + session.asked_bytes
         grown = pending - session.input_bytes
         self.input_bytes += grown
         session.input_bytes = pending

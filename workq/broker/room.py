@@ -42,7 +42,7 @@ class Room:
 
     def refuses_job(self, payload_bytes: int, logged: bool = True) -> bytes | Later | None:
         """The error that a job with so large a payload gets instead of being taken in; None if
-        it may be."""
+        it may be; `LATER` while there are jobs that are over, which may have its room."""
         if self.disk_full and logged:
             return replies.DISK_FULL
         bounds = self._bounds
@@ -54,14 +54,17 @@ class Room:
                 return LATER if engine.behind else self._refusal()
         return None
 
-    def refuses_result(self, result_bytes: int) -> bytes | Later | None:
-        """The error that a result so large gets; None if it may be kept; `LATER` as above. There is
-        more room than for payloads, so that what was taken in can be finished."""
+    def refuses_result(self, result_bytes: int) -> bytes | None:
+        """The error that a result so large gets; None if it may be kept. There is more room than
+        for payloads, so that what was taken in can be finished; and twice as much more while there
+        are jobs that are over: a lease does not wait for those to be gone."""
         memory_bytes_max = self._bounds.memory_bytes_max
         if memory_bytes_max:
             reserve_bytes = memory_bytes_max // RESULT_RESERVE_DIVISOR
+            if self._engine.behind:
+                reserve_bytes *= 2
             if self._used_bytes() + result_bytes > memory_bytes_max + reserve_bytes:
-                return LATER if self._engine.behind else self._refusal()
+                return self._refusal()
         return None
 
     def _used_bytes(self) -> int:

@@ -48,7 +48,6 @@ class Serving:
         self._agenda = agenda
         self._telling: deque[Waiter] = deque()
         self._left = 0
-        self._unclear: list[Queue[Job]] = []
 
     def wait(self, session: Session, wait: Wait, hasty: bool, tag: int | None = None) -> None:
         """Let the request of a session wait; one that may not wait is answered at once.
@@ -64,7 +63,8 @@ class Serving:
         self._waiting.add(waiter, now_ms)
         if hasty or session.eof or not wait.wait_ms:
             self.settle()
-            if waiter.waits:
+            # What a turn has no room for it may still get: then it ends in the next one.
+            if waiter.waits and (hasty or session.eof or not self._engine.late):
                 self._end_wait(waiter)
 
     @property
@@ -75,9 +75,6 @@ class Serving:
     def begin_turn(self) -> None:
         """Go on telling what the turn before had no room for; serve whom time has given a job."""
         self._left = ANSWERS_PER_TURN_MAX
-        for queue in self._unclear:
-            self._engine.wake(queue)
-        self._unclear.clear()
         self._tell_on()
         if self._engine.changed or self._engine.woken:
             self.settle()
@@ -137,8 +134,7 @@ class Serving:
                 self._engine.wake(queue)  # the next turn goes on
                 return
             if self._engine.behind and not self._engine.knows_heads((queue.name,)):
-                self._unclear.append(queue)
-                return
+                return  # the next turn begins with it
             job = ready.first()
             if job is None:
                 continue
@@ -205,19 +201,21 @@ class Serving:
 
     def end_waits(self) -> None:
         """End the waits whose time is over, as many as one turn may."""
-        if self._engine.late or self._unclear:
+        engine = self._engine
+        if engine.late or engine.unclear:
             return  # who waits may have a job yet
-        now_ms = self._engine.now_ms
+        now_ms = engine.now_ms
         self._waiting.cascade(now_ms, CASCADES_PER_TURN_MAX)
         while self._left > 0:
             waiter = self._waiting.ended(now_ms)
             if waiter is None:
                 break
-            if self._engine.behind:
-                self.cut_wait(waiter)
-            else:
-                self._end_wait(waiter)
-        if self._engine.changed:
+            wait = waiter.wait
+            if engine.behind and isinstance(wait, ResultWait) and not wait.job.foreground:
+                if engine.find(wait.job.id) is None:  # its TTL has ended, and that comes first
+                    waiter.told = replies.NOT_FOUND
+            self._end_wait(waiter)
+        if engine.changed:
             self.settle()
 
     def _end_wait(self, waiter: Waiter) -> None:

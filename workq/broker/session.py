@@ -122,6 +122,19 @@ class Session(Timer):
         """All that it waits for."""
         return [*self.tagged] if self.waiter is None else [*self.tagged, self.waiter]
 
+    @property
+    def asked_effort(self) -> int:
+        """What it costs to look at the request that was put off, beside what it costs anyway; 0 if
+        there is none."""
+        asked = self.asked
+        return 0 if asked is None or asked[0].effort is None else asked[0].effort(asked[1])
+
+    @property
+    def asked_bytes(self) -> int:
+        """The size of its block; 0 if it has none, or there is none."""
+        block = self.asked[1][-1] if self.asked and self.asked[1] else None
+        return len(block) if isinstance(block, bytes) else 0
+
     def end(self, how: int, reply: bytes = b"") -> None:
         """End the session after a last reply; what else was received is thrown away.
 
@@ -131,6 +144,7 @@ class Session(Timer):
         """
         if reply:
             self.replies.append(reply)
+        self.asked = None
         self.ending = how
         self.careful = True
         self.reader.finish()

@@ -87,8 +87,8 @@ class Room(Protocol):
         may."""
         ...
 
-    def refuses_result(self, result_bytes: int) -> bytes | Later | None:
-        """The error that a result so large gets; None if it may be kept; or `LATER`."""
+    def refuses_result(self, result_bytes: int) -> bytes | None:
+        """The error that a result so large gets; None if it may be kept."""
         ...
 
 
@@ -157,7 +157,7 @@ class ResultWait(NamedTuple):
     caller: bool = False
 
 
-def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes | Later:
+def unfinished(desk: Desk, arguments: Arguments) -> Job | bytes:
     """The job that a request reports the end of; or the error that says why it cannot be.
 
     Args:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from workq.commands.base import UNFINISHED_REPLIES, Command, Desk, Reply, unfinished
-from workq.engine.job import Job
+from workq.commands.base import UNFINISHED_REPLIES, Command, Desk, unfinished
 from workq.wire import replies
 from workq.wire.fields import JOB_ID, LEASE
 from workq.wire.grammar import Arguments
@@ -13,10 +12,10 @@ def _make(_: list[Any], flags: dict[str, Any]) -> tuple[int | None]:
     return (flags.get("lease"),)
 
 
-def execute(desk: Desk, arguments: Arguments) -> Reply:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Keep the result and release everybody who waits for it."""
     job = unfinished(desk, arguments)
-    if not isinstance(job, Job):
+    if isinstance(job, bytes):
         return job
     desk.engine.complete(job, arguments[2])
     return replies.OK

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from workq.commands.base import UNFINISHED_REPLIES, Command, Desk, Reply, unfinished
-from workq.engine.job import Job
+from workq.commands.base import UNFINISHED_REPLIES, Command, Desk, unfinished
 from workq.wire import replies
 from workq.wire.fields import DELAY, FINAL, JOB_ID, LEASE
 from workq.wire.grammar import Arguments
@@ -13,10 +12,10 @@ def _make(_: list[Any], flags: dict[str, Any]) -> tuple[int | None, int | None, 
     return flags.get("lease"), flags.get("delay"), flags.get("final") == 1
 
 
-def execute(desk: Desk, arguments: Arguments) -> Reply:
+def execute(desk: Desk, arguments: Arguments) -> bytes:
     """Count the failure. The last one the job may have finishes it, and its result is kept."""
     job = unfinished(desk, arguments)
-    if not isinstance(job, Job):
+    if isinstance(job, bytes):
         return job
     _, (_, delay_ms, final), result = arguments
     desk.engine.fail(job, result, delay_ms, final)

@@ -26,6 +26,7 @@ from workq.limits import (
     CLOCK_STEP_MS,
     DEADLINE_MS_MAX,
     DEADLINES_PER_TURN_MAX,
+    HEAD_BURIES_MAX,
 )
 
 #: The low part of a lease token counts the leases of one epoch, the high part is the epoch.
@@ -43,8 +44,11 @@ class Engine(State):
         behind: whether deadlines that have come are still unfired, for want of budget. While it
             is so, lengths of queues are not what they should be; single jobs are, for `find` fires
             theirs first.
-        late: whether some of these may make a job ready. While only TTLs are unfired, the jobs that
-            are handed out are those that should be: see `knows_heads`.
+        late: whether some of these may make a job ready, so that nobody may be handed one. While
+            only TTLs are unfired, `knows_heads` tells. The broker sets both for the rest of a turn
+            that has handed out as much as it may.
+        unclear: the queues of which this turn has not found the head. The next begins with who
+            waits for their jobs, so that nobody overtakes.
         commit: the durable transitions made since the broker last took them.
         tally: how often each type of transition was made, foreground jobs included, by number.
         evicted: jobs that reached the end of their TTL unfinished since the start.
@@ -55,6 +59,7 @@ class Engine(State):
         self.wall_ms = 0
         self.behind = False
         self.late = False
+        self.unclear: dict[Queue[Job], None] = {}
         self._buries_left = 0
         self.commit: list[Transition] = []
         self.tally = [0] * (max(transitions.NAMES) + 1)
@@ -88,6 +93,10 @@ class Engine(State):
         self.now_ms = now_ms
         self.wall_ms = wall_ms = now_ms + offset_ms
         self.behind = self.late = False
+        if self.unclear:
+            for queue in self.unclear:
+                self.wake(queue)
+            self.unclear.clear()
         if not -CLOCK_STEP_MS < offset_ms - self.offset_ms < CLOCK_STEP_MS:
             self._note_clock(offset_ms)
         if (
@@ -174,13 +183,22 @@ class Engine(State):
         return not self.late and all(self._clear(self.queues.get(name)) for name in names)
 
     def _clear(self, queue: Queue[Job] | None) -> bool:
-        """Let go of jobs that are over at the head of a queue; return whether none is left."""
-        while queue is not None and (job := queue.ready.first()) and _is_due(job, self.now_ms):
+        """Let go of jobs that are over at the head of a queue; return whether none is left. What a
+        turn does of this is shared by queues, not by those who ask."""
+        if queue is None:
+            return True
+        if queue in self.unclear:
+            return False
+        for _ in range(HEAD_BURIES_MAX):
+            job = queue.ready.first()
+            if job is None or not _is_due(job, self.now_ms):
+                return True
             if self._buries_left <= 0:
-                return False
+                break
             self._buries_left -= 1
             self._expire(job)
-        return True
+        self.unclear[queue] = None
+        return False
 
     # --- what commands ask for ----------------------------------------------------------------
 
@@ -242,8 +260,8 @@ class Engine(State):
         return job
 
     def head(self, name: bytes) -> Job | None:
-        """The job of a queue that is next to be leased, None if there is none; while the engine is
-        behind, for queues only whose heads it knows. So with the next two."""
+        """The job of a queue that is next to be leased, None if there is none. While the engine is
+        behind, ask `knows_heads` before; for `choose` and `in_turn` too."""
         queue = self.queues.parts[hash(name) >> SHIFT & MASK].get(name)
         return None if queue is None else queue.ready.first()
 
@@ -267,7 +285,7 @@ class Engine(State):
         while line:
             queue = line.popleft()
             if self.behind and not self._clear(queue):
-                return  # fewer than there are, rather than one that is over
+                continue  # fewer than there are, rather than one that is over
             if (job := queue.ready.first()) is not None:
                 yield job
             if queue.ready.size:

@@ -95,6 +95,7 @@ STATE: Final = {
     "wall_ms": VOLATILE,
     "behind": VOLATILE,
     "late": VOLATILE,
+    "unclear": VOLATILE,
     "_buries_left": VOLATILE,
     "commit": VOLATILE,
     "tally": VOLATILE,

@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
             transport.pause_reading()
 
     def _rest(self) -> None:
-        """Let others be read from: the loop would go on with this one as long as there is more."""
+        """Let others be read from: uvloop would go on with this one as long as there is more."""
         if self.reading and not self._resting and self.transport is not None:
             self._resting = True
             self.transport.pause_reading()

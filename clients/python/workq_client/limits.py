@@ -177,6 +177,10 @@ CHILD_END_S: Final = 5.0
 CHILD_PAUSE_FIRST_S: Final = 0.1
 CHILD_PAUSE_MAX_S: Final = 10.0
 
+#: How long a worker that ends waits for the log to have taken what it said of signals: nobody may
+#: read it, and the third signal has to end it all the same.
+SAY_S: Final = 1.0
+
 #: How long what a dead child has written last may take to arrive: it is in the machine already,
 #: and the end of it comes late only if a program that the child ran has its socket still.
 CHILD_LAST_WORDS_S: Final = 0.2

@@ -128,6 +128,23 @@ def test_a_second_signal_is_heard_while_the_first_is_told_of(program, client, tm
     assert client.inspect_job(job_id).state is State.NEW
 
 
+def test_a_third_signal_kills_it_though_nobody_reads_its_log(program, client, tmp_path):
+    """SAY_S later: a stream that takes nothing must not keep it alive."""
+    path = tmp_path / "program.py"
+    stuck = STRICT.replace('if "SIGTERM:" in text and not self.told:', 'while "SIGTERM" in text:')
+    stuck = stuck.replace("os.kill(os.getpid(), signal.SIGTERM)", "time.sleep(60)")
+    before, _, after = path.read_text("utf-8").partition("logging.basicConfig")
+    _, _, after = after.partition("\n")
+    after = after.replace("await asyncio.sleep", "time.sleep")  # which does not let go
+    path.write_text(before + stuck + after, "utf-8")
+    process = program(600)
+    begun(client, b"600")
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # in which it is taken
+    assert process.wait(PATIENCE_S) in (1, -signal.SIGTERM)
+
+
 def test_what_does_not_finish_in_time_is_given_back(program, client):
     """After one signal."""
     process = program(0.1)

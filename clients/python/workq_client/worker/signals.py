@@ -4,7 +4,8 @@ SIGTERM and SIGINT: finish what runs, and end; the second time: end now; the thi
 happens. SIGUSR1: take no more jobs; SIGUSR2: take them again.
 
 A signal may come while its thread writes to the log, even for the signal before, and a stream that
-is being written to cannot be written to: it raises. So other threads tell of signals.
+is being written to cannot be written to: it raises. So other threads tell of signals, one after the
+other.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
+from workq_client.limits import SAY_S
 from workq_client.worker.leasing import Conductor
 
 Taker = Callable[[int, FrameType | None], None]
@@ -34,26 +36,25 @@ class _Received:
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self.by: int | None = None
-        self.twice = False
-        self._telling: list[threading.Lock] = []
+        self._stops = 0
+        self._last: threading.Lock | None = None  # held until all is told
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT."""
         name = signal.Signals(number).name
-        if self.by is None:
-            self.by = number
+        self._stops += 1
+        if self._stops == 1:
             self._conductor.stop()
             self._say(logging.INFO, f"{name}: no more jobs are taken; what runs is finished")
-        elif self.twice:
-            with suppress(RuntimeError):  # now or never
-                logger.error("%s again: the worker is killed", name)
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        else:
-            self.twice = True
+        elif self._stops == 2:
             self._conductor.stop(at_once=True)
             self._say(logging.WARNING, f"{name} again: what runs is interrupted")
+        else:
+            if self._stops == 3:
+                self._say(logging.ERROR, f"{name} again: the worker is killed")
+                self.settle()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def pause(self, number: int, frame: FrameType | None) -> None:
         """SIGUSR1."""
@@ -66,24 +67,30 @@ class _Received:
         self._say(logging.INFO, "SIGUSR2: taking jobs again")
 
     def _say(self, level: int, text: str) -> None:
-        told = threading.Lock()
+        before, told = self._last, threading.Lock()
         told.acquire()
+        self._last = told
 
         def tell() -> None:
             try:
+                if before is not None:
+                    with before:
+                        pass
                 logger.log(level, text)
             finally:
                 told.release()
 
-        with suppress(RuntimeError):  # there are as many threads as there may be
+        try:
             # `threading` has locks of its own, which may be held where the signal came.
             _thread.start_new_thread(tell, ())
-            self._telling.append(told)
+        except RuntimeError:  # there are as many threads as there may be
+            told.release()
 
     def settle(self) -> None:
-        """Wait until everything is told: who ends in the middle of a line breaks the stream."""
-        for told in self._telling:
-            told.acquire()
+        """Wait until everything is told: who ends in the middle of a line breaks the stream. But
+        not for ever: perhaps nobody reads it."""
+        if self._last is not None and self._last.acquire(timeout=SAY_S):
+            self._last.release()
 
 
 def stops_taken(conductor: Conductor) -> AbstractContextManager[None]:
