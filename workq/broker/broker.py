@@ -323,13 +323,14 @@ class Broker:
         said_bytes = session.unsent_bytes
         draining = self._closing.begun
         requests, left = 0, self._share
-        asked = session.asked
+        asked, session.asked = session.asked, None
         item: tuple[Command | None, Any] | None = asked and asked[:2]
         tag = asked and asked[2]
         odd = draining or tag is not None  # else it is executed without further ado
         while True:
             if said_bytes >= UNSENT_BYTES_MAX and not session.lost:
                 session.choked = session.careful = True
+                session.asked = asked if item else None
                 break
             if left <= 0:
                 self._agenda.run_later(session)
@@ -337,8 +338,7 @@ class Broker:
             if item is None:
                 item = next_request()
                 if item is None:
-                    if session.eof and not session.tagged:  # it sends no more, all is answered
-                        _part(session)
+                    _part(session)
                     break
                 if reader.effort:
                     left -= reader.effort
@@ -347,7 +347,7 @@ class Broker:
                         tag, reader.tag = reader.tag, None
                         odd = True
             command, arguments = item
-            item = session.asked = None
+            item = None
             requests += 1
             if command is None:
                 left -= REFUSAL_COST
@@ -358,7 +358,7 @@ class Broker:
                 continue
             left -= command.cost or command.weigh(arguments)
             reply: Reply
-            if (engine.behind or command.naming) and self._is_early(command, arguments):
+            if command.knows is not None and self._is_early(command, arguments):
                 reply = LATER
             elif odd:
                 odd = draining
@@ -388,9 +388,9 @@ class Broker:
     def _is_early(self, command: Command, arguments: Any) -> bool:
         """Whether what a command looks at of queues is not yet what it should be; it is made so as
         far as this turn may."""
-        if command.knows is not None and self.engine.behind:
-            if not command.knows(self.engine, arguments):
-                return True
+        assert command.knows is not None
+        if self.engine.behind and not command.knows(self.engine, arguments):
+            return True
         return command.naming and self.names.pending > NAMES_PER_TURN_MAX
 
     def _put_off(self, session: Session, asked: tuple[Command, Any, int | None]) -> int:
@@ -489,7 +489,10 @@ class Broker:
 
 
 def _part(session: Session) -> None:
-    """End a session that has asked its last; what is cut off in its block gets an error."""
+    """End a session if it sends no more and all is answered; what is cut off in its block gets an
+    error."""
+    if not session.eof or session.tagged:
+        return
     reader = session.reader
     error = reader.finish()
     tag = reader.tag
