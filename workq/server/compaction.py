@@ -9,7 +9,7 @@ Say that a snapshot takes L. With the old one, as much again in sealed segments,
 log takes three times L at its worst, and two segments: the one that is written and the one made
 ahead. That is the promise. So each second it is looked whether the next segment to be sealed would
 break it; what is written while the compaction goes on must fit too, so that counts as twice what it
-was last time. L is estimated. A run that begins too late all the same has the usual priority.
+was last time. L is estimated.
 
 Every `cmdlog-clean-int` it is looked whether a compaction is worth it although the promise is kept:
 when the sealed segments exceed L, or less than that by what the old snapshot has too much because
