@@ -8,6 +8,7 @@ did is noted.
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ from tests.bounds.program import PATIENCE_SECONDS, Listener, until
 from tests.simulation.log import MemoryLog
 from workq.cmdlog.log import Reports
 from workq.engine.engine import Engine
-from workq.limits import Bounds
+from workq.limits import SEND_BUFFER_BYTES, Bounds
 from workq.server.ring import Ring
 from workq.server.storage import Storage
 
@@ -87,7 +88,10 @@ class Inside(Listener):
         self.ring = ring = Ring(bounds, self._storage)
         self._note_turns()
         self._over = asyncio.Event()
-        listener = await self._loop.create_server(ring.connection, "127.0.0.1", 0)
+        # As a server's own: else the system takes as much as it remembers of others.
+        sock = socket.create_server(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listener = await self._loop.create_server(ring.connection, sock=sock)
         self.port = listener.sockets[0].getsockname()[1]
         self._ready.set()
         await self._over.wait()

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import uvloop
 
 from tests.talk import Side
+from workq.limits import SEND_BUFFER_BYTES
 from workq.server.ring import Ring
 
 #: No test here takes longer unless something hangs.
@@ -95,7 +96,10 @@ class Server:
 @asynccontextmanager
 async def _serving() -> AsyncIterator[Server]:
     ring = Ring()
-    listener = await asyncio.get_running_loop().create_server(ring.connection, "127.0.0.1", 0)
+    # As a server's own: else the system takes as much as it remembers of others.
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener = await asyncio.get_running_loop().create_server(ring.connection, sock=sock)
     server = Server(ring, listener.sockets[0].getsockname()[1])
     try:
         yield server
