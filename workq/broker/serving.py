@@ -262,7 +262,7 @@ class Serving:
         return cost
 
     def cut_wait(self, waiter: Waiter) -> None:
-        """End a wait; but what has become of its job comes first, fired or not."""
+        """End a wait because its client sends no more: what has become of its job comes first."""
         if isinstance(waiter.wait, ResultWait):
             self._engine.find(waiter.wait.job.id)
             self.settle()
