@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.broker.harness import Rig, add, complete, job_id, run, told
+from workq.engine.engine import Engine
 from workq.limits import (
     ANSWERS_PER_TURN_MAX,
     DEADLINES_PER_TURN_MAX,
@@ -379,13 +380,13 @@ def test_a_lease_that_is_put_off_is_charged_for_its_names_again(monkeypatch):
     for worker in workers:
         worker.put(f"lease {names} old 0\r\n")
     looked = []
-    knows_heads = rig.engine.knows_heads
+    knows_heads = Engine.knows_heads
 
-    def noted(names):
+    def noted(engine, names):
         looked.append(rig.turns)
-        return knows_heads(names)
+        return knows_heads(engine, names)
 
-    monkeypatch.setattr(rig.engine, "knows_heads", noted)
+    monkeypatch.setattr(Engine, "knows_heads", noted)
     for _ in range(3):
         rig.turn()
     assert rig.engine.behind

@@ -358,7 +358,7 @@ class Broker:
                 continue
             left -= command.cost or command.weigh(arguments)
             reply: Reply
-            if command.knows is not None and self._is_early(command, arguments):
+            if (engine.behind or command.naming) and self._is_early(command, arguments):
                 reply = LATER
             elif odd:
                 odd = draining
@@ -380,16 +380,18 @@ class Broker:
                 tag = None
             if engine.changed or engine.woken:
                 self._serving.settle()
-            if (reader.empty and not session.eof) or session.ending or session.waiter is not None:
-                break  # when all is read, `next` would say so too, and later
+            if reader.empty and not session.eof:
+                break  # `next` would say so too, and later
+            if session.careful and (session.ending or session.waiter is not None):
+                break
         self._requests += requests
         return self._share - left
 
     def _is_early(self, command: Command, arguments: Any) -> bool:
         """Whether what a command looks at of queues is not yet what it should be; it is made so as
         far as this turn may."""
-        assert command.knows is not None
-        if self.engine.behind and not command.knows(self.engine, arguments):
+        knows = command.knows
+        if self.engine.behind and knows is not None and not knows(self.engine, arguments):
             return True
         return command.naming and self.names.pending > NAMES_PER_TURN_MAX
 

@@ -54,6 +54,19 @@ class Engine(State):
         evicted: jobs that reached the end of their TTL unfinished since the start.
     """
 
+    __slots__ = (
+        "_buries_left",
+        "_last_seq",
+        "_last_token",
+        "behind",
+        "commit",
+        "evicted",
+        "late",
+        "tally",
+        "unclear",
+        "wall_ms",
+    )
+
     def __init__(self, epoch: int = 1) -> None:
         super().__init__()
         self.wall_ms = 0
