@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from functools import partial
 from queue import SimpleQueue
 
-from workq.cmdlog.worker import ThreadWorker
+import pytest
+
+from workq.cmdlog.worker import NICENESS, ThreadWorker
 
 
 def test_steps_are_taken_in_order_and_away_from_the_caller():
@@ -64,3 +68,15 @@ def test_a_loop_that_is_gone_ends_the_thread():
     worker = ThreadWorker(call)
     worker.submit(lambda: None, lambda failure: None)
     worker.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_it_comes_second_on_a_core_that_it_shares_with_the_loop():
+    """The thread alone; who made it is as nice as before."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    found: list[int] = []
+    worker = ThreadWorker(lambda done, failure: done(failure))
+    worker.submit(lambda: found.append(os.getpriority(os.PRIO_PROCESS, 0)), lambda _: None)
+    worker.close()
+    assert found == [min(before + NICENESS, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

@@ -139,6 +139,39 @@ def test_it_makes_way_for_everybody(stuck):
         assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "1000\n"
 
 
+#: Counts how often a process that steps aside yields while it works for 50 ms of its core.
+_YIELDS = """
+import os, time
+from workq.recovery import compactor
+yields = []
+os.sched_yield = lambda: yields.append(time.process_time())
+compactor.step_aside()
+while time.process_time() < 0.05 or len(yields) < 3:
+    pass
+print(len(yields))
+os._exit(0)
+"""
+
+
+def test_it_yields_again_and_again_while_it_works():
+    """A core it shares is the server's again after a fraction of a millisecond, not of a tick."""
+    command = [sys.executable, "-P", "-c", _YIELDS]
+    found = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
+    assert int(found.stdout) >= 3
+
+
+def test_nothing_is_left_that_could_end_it_when_it_is_done(life, path):
+    """The signal by which it yields would, once Python does not hear it any more."""
+    ticking = "assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)"
+    code = "import signal, sys\nfrom workq.recovery import compactor\n"
+    code += f"status = compactor.main(sys.argv[1:])\n{ticking}\nsys.exit(status)"
+    words = [sys.executable, "-P", "-c", code, __version__, path, life.number, life.position]
+    with subprocess.Popen(
+        [str(word) for word in words], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert ended(process) == (compactor.DONE, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_that_stop_a_server_do_not_stop_it(number, stuck):
     """They go to all processes of a terminal or a service; the server decides."""

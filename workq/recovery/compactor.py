@@ -1,8 +1,12 @@
 """The process in which a log is compacted, beside the server that writes it.
 
 `python -m workq.recovery.compactor VERSION DIRECTORY NUMBER POSITION` is started by the server
-(`workq.server.compaction`) and by nobody else. It is a fresh process of low priority, which the
-system is to end first when memory runs out. It writes nothing but the `.tmp` of a snapshot.
+(`workq.server.compaction`) and by nobody else. It is a fresh process that the system is to end
+first when memory runs out. It writes nothing but the `.tmp` of a snapshot.
+
+Where it has to share a core with its server, it takes a twelfth of it, a fifth of a millisecond at
+a time. A low priority alone would leave it as much, but some milliseconds at once, until the system
+looks again, for which every client would wait. So a timer has it yield (decision 7).
 
 It lives no longer than its server: its standard input is a pipe that nobody else has, on which
 nothing ever comes but the end; and where the system can, it kills it, for a process that stands
@@ -20,6 +24,7 @@ import ctypes
 import gc
 import os
 import signal
+import struct
 import sys
 import threading
 from collections.abc import Sequence
@@ -36,9 +41,20 @@ FAILED: Final = 1
 ALONE: Final = 3
 DAMAGED: Final = 4
 
-#: Nine tenths of a core that the server wants are the server's. Not the lowest priority (19): what
-#: that is kept from finishing while it is at work in the file system, the server waits for.
-NICENESS: Final = 10
+#: How much nicer it is than the thread that starts it, which is so too (`workq.cmdlog.worker`):
+#: seven eighths of a core that the server wants are the server's at least. Not the lowest priority:
+#: what that is kept from finishing while it is at work in the file system, the server waits for.
+NICENESS: Final = 4
+
+#: How long it works before it lets the server go first.
+YIELD_US: Final = 200
+
+#: For how much it asks at a time (Linux since 6.12): who yields gives up the rest of its slice, and
+#: with the usual one it would come to nothing.
+_SLICE_NS: Final = 100_000
+
+#: The number of `sched_setattr`, for which Python has no function, by machine.
+_SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 
 #: The most willing to be ended for want of memory.
 _OOM_SCORE: Final = b"1000"
@@ -58,13 +74,34 @@ def main(arguments: Sequence[str]) -> int:
         The exit status: one of those above. If it is `FAILED` or `DAMAGED`, one line on stderr says
         why.
     """
+    step_aside()
+    try:
+        return _run(arguments)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # while Python ends, nobody hears the signal
+
+
+def step_aside() -> None:
+    """Let this process work in short pieces, of whatever core others do not want."""
+    os.nice(NICENESS)
+    with suppress(AttributeError, KeyError, OSError):  # it is well without
+        number = _SCHED_SETATTR[os.uname().machine]
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        # Size, policy (the usual one), flags, nice, and what other policies need but for the slice.
+        attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_OTHER, 0, nice, 0, _SLICE_NS, 0, 0)
+        ctypes.CDLL(None).syscall(number, 0, attributes, 0)
+    signal.signal(signal.SIGALRM, lambda *_: os.sched_yield())
+    signal.setitimer(signal.ITIMER_REAL, YIELD_US / 1_000_000, YIELD_US / 1_000_000)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Compact, in this process; see `main`."""
     with suppress(AttributeError, OSError):  # only Linux has this
         ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_ENDS, signal.SIGKILL)
     threading.Thread(target=_end_with_server, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     version, path, number_text, position_text = arguments
-    os.nice(NICENESS)
     # Only now the rest of the program: to read that in takes a third of a second of a core.
     from workq.cmdlog.files import RealDisk
     from workq.errors import CorruptionError, DirectoryError
@@ -94,6 +131,7 @@ def _refuse(problem: str, status: int = FAILED) -> int:
 
 def _end_with_server() -> None:
     """Wait until the server has ended or wants this to end, and end at once."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM,))  # it wakes who works
     os.read(sys.stdin.fileno(), 1)
     os._exit(ALONE)
 
