@@ -61,8 +61,8 @@ def report(rows: list[dict[str, Any]], steps: list[str], args: argparse.Namespac
         f"{box['load_average']:.1f}. The good client: {args.connections} connections, "
         f"{args.rate:g} cycles (add, lease, complete) a second each, {args.seconds:g} s. "
         f"Server on core {args.server_core}, good client and abusers on core {args.load_core}, "
-        f"abusers held to {args.cpu:.0%} of it. Server and good client at nice {args.nice}, "
-        "abusers at 0."
+        f"abusers held to {args.cpu:.0%} of it. Server at nice {args.nice}, good client "
+        + ("before all others (SCHED_FIFO)." if os.geteuid() == 0 else "at the usual priority.")
     )
     parts = [setting]
     if lines:
@@ -89,7 +89,7 @@ def parse_args() -> argparse.Namespace:
     add("--rate", type=float, default=10.0, help="cycles a second of each of them (10)")
     add("--cpu", type=float, default=0.4, help="of the load core that abusers may use (0.4)")
     add("--nice", type=int, default=-15 if os.geteuid() == 0 else 0,
-        help="of server and good client, against what else runs here (root: -15)")  # fmt: skip
+        help="of the server, against what else runs here (root: -15)")  # fmt: skip
     add("--server-core", type=int, default=0)
     add("--load-core", type=int, default=1)
     add("--workq", default=(find_workq() or "").split(" ")[0], help="the program workq-server")

@@ -1,7 +1,7 @@
 """What compaction does to latencies: load at half of the capacity, with it and without it.
 
     make -C bench
-    python bench/compaction.py                   about two minutes
+    python bench/compaction.py                   about four minutes
     python bench/compaction.py --seconds 3 --rounds 1 --waiting 2000
 
 First the capacity is measured: cycle at full speed, segments of the usual length. Then the load is
@@ -245,7 +245,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what compaction does to latencies.")
     add = parser.add_argument
     add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=10.0, help="of each measurement (10)")
+    add("--seconds", type=float, default=20.0, help="of each measurement (20)")
     add("--warmup", type=float, default=2.0, help="before each, not counted (2)")
     add("--depth", type=int, default=1, help="commands in flight per connection (1)")
     add("--connections", type=int, default=50)

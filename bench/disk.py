@@ -43,12 +43,13 @@ def sync_latencies(directory: Path, count: int = 100) -> list[float]:
     return found
 
 
-def disk(directory: Path, rounds: list[list[float]]) -> dict[str, object]:
+def disk(directory: Path, rounds: list[list[float]], slower_us: int = 0) -> dict[str, object]:
     """What a report tells of the disk.
 
     Args:
         directory: where the logs were.
         rounds: the latencies of each round.
+        slower_us: how much longer each sync of a server was made to take.
     """
     kind, source = file_system(directory)
     all_of_them = sorted(each for one in rounds for each in one)
@@ -59,6 +60,7 @@ def disk(directory: Path, rounds: list[list[float]]) -> dict[str, object]:
         "syncs": len(all_of_them),
         "median_us": statistics.median(all_of_them) * 1e6 if all_of_them else None,
         "p99_us": all_of_them[int(len(all_of_them) * 0.99)] * 1e6 if all_of_them else None,
+        "slower_us": slower_us,
         "medians_us": [statistics.median(one) * 1e6 for one in rounds],
     }
 
@@ -71,8 +73,11 @@ def told(found: dict[str, object]) -> str:
     medians = found["medians_us"]
     assert isinstance(medians, list)
     each = ", ".join(f"{one:,.0f}" for one in medians)
+    slower = ""
+    if found["slower_us"]:
+        slower = f" **Each sync of a server was made to take {found['slower_us']:,} µs more.**"
     return (
         f"{text}: fdatasync after a write of 4 KiB takes {found['median_us']:,.0f} µs, "
         f"p99 {found['p99_us']:,.0f} µs ({found['syncs']} of them; medians before each round: "
-        f"{each})."
+        f"{each}).{slower}"
     )

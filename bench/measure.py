@@ -124,7 +124,7 @@ class Bench:
     def measure_once(self, server: Server, case: Case, number: int) -> Sample:
         """One measurement with a server of its own."""
         args = self.args
-        with started(server, args.server_core, args.dir) as running:
+        with started(server, args.server_core, args.dir, args.sync_us) as running:
             jobs = case.jobs(args.payload)
             options = [*jobs, "--mode", case.mode, "-d", str(case.depth)]
             options += ["--seed", str(number + 1)]

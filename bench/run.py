@@ -30,7 +30,7 @@ from disk import MEMORY, disk, file_system, sync_latencies
 from machine import HERE, machine, wait_for_quiet
 from measure import MODES, SETS, Bench, Case, Sample
 from report import BASE, BASES, report, say, summarise
-from servers import LOGGED, SERVERS, BenchError, Server, choose_servers, versions
+from servers import LOGGED, SERVERS, SLOW_DISK, BenchError, Server, choose_servers, versions
 
 #: Rounds and seconds of a set that are not 3 and 3: eight servers are many.
 STANDARD = {"logged": (3, 1.5)}
@@ -70,6 +70,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="how many jobs drain begins with; logged: at most, it ends in time")  # fmt: skip
     add("--dir", type=Path, help="where the servers' directories are made; in the set logged a "
         "disk (logged: bench/build, else that for temporary files)")  # fmt: skip
+    add("--sync-us", type=int, default=0, metavar="US",
+        help="have each sync of each server take so much longer, as on a slower disk")  # fmt: skip
     add("--rss", action="store_true", help="memory per waiting job, instead of speed")
     add("--rss-jobs", type=int, default=1_000_000)
     add("--server-core", type=int, default=0)
@@ -100,6 +102,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--modes: {name!r} is unknown")
     if args.rounds < 1:
         parser.error("--rounds: at least 1")
+    if args.sync_us and not SLOW_DISK.exists():
+        parser.error("--sync-us: build/slowdisk.so is not built: make -C bench")
     return args
 
 
@@ -205,7 +209,7 @@ def main() -> int:
             for key, value in vars(args).items()
             if key not in ("json", "load", "workq", "variant", "dir")
         },
-        "disk": disk(args.dir, syncs) if args.set == "logged" else None,
+        "disk": disk(args.dir, syncs, args.sync_us) if args.set == "logged" else None,
         "missing": missing,
         "failures": failures,
         "summary": summarise(samples, BASES.get(args.set, BASE)),

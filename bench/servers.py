@@ -32,6 +32,9 @@ LOGGED = {
     "redis-always": ("redis", "--appendonly yes --appendfsync always"),
 }
 
+#: What makes a disk slower than it is (slowdisk.c).
+SLOW_DISK = HERE / "build" / "slowdisk.so"
+
 _BEANSTALKD = "beanstalkd -l 127.0.0.1 -p {port}"
 _REDIS = "redis-server --bind 127.0.0.1 --port {port} --save ''"
 _REDIS_LOGGED = f"{_REDIS} --dir {{dir}} --auto-aof-rewrite-percentage 0"
@@ -74,13 +77,16 @@ def await_port(process: subprocess.Popen[bytes], port: int, limit: float = 15) -
 
 
 @contextmanager
-def started(server: Server, core: int, place: Path | None = None) -> Iterator[Running]:
+def started(
+    server: Server, core: int, place: Path | None = None, sync_us: int = 0
+) -> Iterator[Running]:
     """The server, on its core, for as long as it is needed.
 
     Args:
         server: what to start.
         core: its core.
         place: where its directory is made, instead of the usual place for temporary files.
+        sync_us: how much longer each of its syncs shall take.
     """
     with tempfile.TemporaryDirectory(prefix="workq-bench-", dir=place) as directory:
         port, said = free_port(), Path(directory) / "said"
@@ -90,6 +96,8 @@ def started(server: Server, core: int, place: Path | None = None) -> Iterator[Ru
             word.replace("{port}", str(port)).replace("{dir}", str(data))
             for word in shlex.split(server.command)
         ]
+        if sync_us:
+            words = ["env", f"LD_PRELOAD={SLOW_DISK}", f"SLOWDISK_US={sync_us}", *words]
         with said.open("wb") as output:
             process = subprocess.Popen(
                 ["taskset", "-c", str(core), *words],

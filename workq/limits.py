@@ -108,8 +108,9 @@ CASCADES_PER_TURN_MAX = 1000
 HEAD_BURIES_MAX = 10
 
 #: Answers to those who waited, in one turn, in usual requests: a result may be waited for by as
-#: many as there are clients, and as many waits may end at once.
-ANSWERS_PER_TURN_MAX = 100
+#: many as there are clients, and as many waits may end at once. Each is a write, so a third of a
+#: millisecond too.
+ANSWERS_PER_TURN_MAX = 50
 
 #: Names of queues that come and go, taken in per turn: more than the requests and deadlines of a
 #: turn can make come and go, or who looks at whole queues would wait for as long as many do.

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.broker.harness import Rig
-from workq.broker.agenda import HEAD_START, Agenda
+from workq.broker.agenda import AHEAD, HEAD_START, Agenda
 
 
 def sessions(count):
@@ -62,6 +62,22 @@ def test_who_asks_for_little_comes_before_all_who_ask_for_much():
         agenda.put_off([little])
         assert agenda.next() is little
         little.tag += 1
+
+
+def test_a_turn_with_somebody_who_asks_for_little_is_for_those_alone():
+    """Until they have asked for as much as the others; those who ask for the same are not ahead."""
+    agenda = Agenda()
+    little, *many = sessions(51)
+    agenda.put_off(many)
+    for _ in range(500):
+        assert not agenda.ahead
+        served(agenda, 1, cost=16)
+    agenda.put_off([little])
+    had = 0
+    while agenda.ahead:
+        assert served(agenda, 1, cost=1) == [little]
+        had += 1
+    assert HEAD_START - AHEAD <= had <= HEAD_START
 
 
 def test_what_costs_much_is_paid_for_by_who_asks():

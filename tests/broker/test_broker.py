@@ -14,6 +14,7 @@ from tests.broker.harness import Rig, add, complete, job_id, result, run, told
 from workq.engine import transitions
 from workq.engine.calendar import NEVER
 from workq.limits import (
+    ANSWERS_PER_TURN_MAX,
     BLOCK_BYTES_LIKE_A_REQUEST,
     DEADLINES_PER_TURN_MAX,
     REFUSAL_COST,
@@ -268,6 +269,24 @@ def test_who_asks_for_little_waits_for_no_flood():
         assert client.take() == OK
 
 
+def test_who_asks_for_little_has_a_turn_of_its_own():
+    """For its reply leaves at the end of the turn. The next is of those who ask for much."""
+    rig = Rig()
+    client, *flooders = rig.clients(21)
+    for flooder in flooders:
+        flooder.put("ping\r\n" * 10_000)
+    for _ in range(100):
+        rig.turn()
+    for _ in range(20):
+        client.put("ping\r\n")
+        before = rig.gauge("requests")
+        rig.turn()
+        assert client.take() == OK
+        assert rig.gauge("requests") == before + 1
+        rig.turn()
+        assert rig.gauge("requests") >= before + REQUESTS_PER_TURN_MAX
+
+
 def test_a_flood_holds_up_nobody():
     """Who asks one thing is answered in the turn, whatever another keeps sending."""
     rig = Rig()
@@ -318,16 +337,16 @@ def test_a_turn_fires_so_many_deadlines(kind):
 def test_a_turn_ends_so_many_waits():
     """The others end in the next turns, in the order in which they began."""
     rig = Rig()
-    clients = rig.clients(DEADLINES_PER_TURN_MAX + 200)
+    clients = rig.clients(ANSWERS_PER_TURN_MAX + 200)
     for client in clients:
         client.put("lease q 1000\r\n")
     rig.settle()
     rig.now_ms += 1000
     rig.turn()
     ended = [client.take() == "-TIMEOUT\r\n" for client in clients]
-    assert ended == [True] * DEADLINES_PER_TURN_MAX + [False] * 200
+    assert ended == [True] * ANSWERS_PER_TURN_MAX + [False] * 200
     rig.settle()
-    assert all(client.take() == "-TIMEOUT\r\n" for client in clients[DEADLINES_PER_TURN_MAX:])
+    assert all(client.take() == "-TIMEOUT\r\n" for client in clients[ANSWERS_PER_TURN_MAX:])
     assert rig.gauge("waiting") == 0
 
 

@@ -8,6 +8,9 @@ before all who have asked for much, however many they are; but no more than a li
 cannot be saved up. Who is new begins a little behind it: else those who come one after the other,
 each with a large request, would all come before who was there. It costs a heap entry for each
 session and turn, and next to nothing while nobody has to wait.
+
+Replies leave at the end of a turn. So a turn in which somebody is `ahead`, for having asked for
+little, serves those who are and nobody else: else they would come first, and be answered last.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from workq.limits import (
 
 #: How far a session that asks for little is before the others: what it may have in one turn.
 HEAD_START: Final = REQUESTS_PER_SESSION_AND_TURN_MAX
+
+#: How far it is before them to have a turn end with it: those who ask for the same differ by less.
+AHEAD: Final = HEAD_START // 2
 
 #: How far a new session is behind: what each of the others may have before.
 NEW_BEHIND: Final = REQUESTS_PER_SESSION_AND_TURN_MIN
@@ -50,6 +56,11 @@ class Agenda:
     def busy(self) -> bool:
         """Whether there is anybody to be served."""
         return bool(self.fresh or self.late)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the next of those that were put off has asked for much less than others."""
+        return bool(self.late) and self.late[0][0] + AHEAD <= self.now
 
     def welcome(self, session: Session) -> None:
         """A session is new."""

@@ -239,7 +239,8 @@ class Broker:
         )
         if agenda.late:
             agenda.put_off(fresh)
-            while left > 0 and agenda.late:
+            hurried = agenda.ahead
+            while left > 0 and agenda.late and (agenda.ahead or not hurried):
                 session = agenda.next()
                 cost = self._serve(session) or 1
                 session.tag += cost
@@ -357,9 +358,8 @@ class Broker:
                 tag, odd = None, draining
                 continue
             left -= command.cost or command.weigh(arguments)
-            reply: Reply
             if (engine.behind or command.naming) and self._is_early(command, arguments):
-                reply = LATER
+                reply: Reply = LATER
             elif odd:
                 odd = draining
                 reply, tag = self._reply(session, command, arguments, tag)
@@ -390,8 +390,7 @@ class Broker:
     def _is_early(self, command: Command, arguments: Any) -> bool:
         """Whether what a command looks at of queues is not yet what it should be; it is made so as
         far as this turn may."""
-        knows = command.knows
-        if self.engine.behind and knows is not None and not knows(self.engine, arguments):
+        if self.engine.behind and command.knows and not command.knows(self.engine, arguments):
             return True
         return command.naming and self.names.pending > NAMES_PER_TURN_MAX
 
