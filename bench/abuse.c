@@ -7,7 +7,7 @@
  *       due while the one before is not over counts from when it was due. With --hold it connects,
  *       and begins at SIGUSR1.
  *   abuse spam  --port P -c 1000 --file F [--rate BYTES] [--no-read] [--receive BYTES] [--once]
- *               [--churn] [--cpu SHARE] --seconds 5
+ *               [--churn] [--cpu SHARE] [--together] --seconds 5
  *       C connections that send a file over and over (@@@@@@@@@@@@ in it is a number of its own
  *       every time), at most BYTES a second each, read and forget the answers or do not read at
  *       all, and connect anew when they are closed. An empty file: they just stand.
@@ -33,11 +33,14 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 1, EXIT_SERVER = 2, EXIT_REPLIES = 4 };
-enum { EVENTS = 256, READ_BYTES = 1 << 18, MARK = 12, CONNECTS_PER_TICK = 200 };
+enum { EVENTS = 256, READ_BYTES = 1 << 18, MARK = 12 };
+/* Clients that know nothing of one another do not send in the same moment: with a rate, one tick of
+ * ten is a connection's; with --together one tick is all connections'. */
+enum { TICK_NS = 1000000, PHASES = 10, CONNECTS_PER_TICK = 20 };
 
 static struct {
 	const char *host, *file;
-	int port, connections, no_read, receive, once, churn, hold;
+	int port, connections, no_read, receive, once, churn, hold, together;
 	double rate, seconds, cpu;
 	long churns;
 } opt = { .host = "127.0.0.1", .connections = 10, .rate = 0, .seconds = 5 };
@@ -404,7 +407,7 @@ static void read_file(void)
 static void spam(void)
 {
 	read_file();
-	int standing = 0;
+	int standing = 0, phase = 0;
 	uint64_t start = now(), cpu_start = now_ns(CLOCK_PROCESS_CPUTIME_ID);
 	uint64_t end = start + (uint64_t)(opt.seconds * 1e9), next_tick = 0;
 	struct epoll_event events[EVENTS];
@@ -415,14 +418,16 @@ static void spam(void)
 		if (t >= end || (opt.churns && tally.closed >= (uint64_t)opt.churns))
 			break;
 		if (t >= next_tick) {
-			next_tick = t + 10000000;
+			next_tick = t + TICK_NS;
+			phase = (phase + 1) % PHASES;
 			int opened = 0, closed = 0;
 			for (int i = 0; i < opt.connections; i++) {
 				if (all[i].fd < 0) {
 					closed++;
 					if (opened++ < CONNECTS_PER_TICK)
 						spam_connect(&all[i]);
-				} else if (opt.rate > 0 && !all[i].writable)
+				} else if (opt.rate > 0 && !all[i].writable &&
+					   (opt.together ? 0 : i % PHASES) == phase)
 					spam_write(&all[i]);
 			}
 			if (!closed && !standing) {
@@ -439,7 +444,7 @@ static void spam(void)
 				nanosleep(&rest, NULL);
 			}
 		}
-		int count = epoll_wait(epoll, events, EVENTS, 10);
+		int count = epoll_wait(epoll, events, EVENTS, 1);
 		for (int i = 0; i < count; i++) {
 			struct connection *c = events[i].data.ptr;
 			int stands = 1;
@@ -490,12 +495,14 @@ static void print_text(const char *name, const char *value)
 
 int main(int count, char **words)
 {
-	enum { PORT = 256, RATE, SECONDS, FILE_, NO_READ, RECEIVE, ONCE, CHURN, CPU, CHURNS, HOLD };
+	enum { PORT = 256, RATE, SECONDS, FILE_, NO_READ, RECEIVE, ONCE, CHURN, CPU, CHURNS, HOLD,
+	       TOGETHER };
 	static const struct option options[] = {
 		{"port", 1, 0, PORT}, {"rate", 1, 0, RATE}, {"seconds", 1, 0, SECONDS},
 		{"file", 1, 0, FILE_}, {"no-read", 0, 0, NO_READ}, {"receive", 1, 0, RECEIVE},
 		{"once", 0, 0, ONCE}, {"churn", 0, 0, CHURN}, {"churns", 1, 0, CHURNS},
-		{"cpu", 1, 0, CPU}, {"hold", 0, 0, HOLD}, {0, 0, 0, 0},
+		{"cpu", 1, 0, CPU}, {"hold", 0, 0, HOLD},
+		{"together", 0, 0, TOGETHER}, {0, 0, 0, 0},
 	};
 	if (count < 2 || (strcmp(words[1], "good") && strcmp(words[1], "spam"))) {
 		fprintf(stderr, "usage: abuse good|spam --port P …; see the head of abuse.c\n");
@@ -517,6 +524,7 @@ int main(int count, char **words)
 		case CHURN: opt.churn = 1; break;
 		case CHURNS: opt.churns = atol(optarg); break;
 		case HOLD: opt.hold = 1; break;
+		case TOGETHER: opt.together = 1; break;
 		case CPU: opt.cpu = atof(optarg); break;
 		default: return EXIT_USAGE;
 		}

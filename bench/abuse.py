@@ -24,7 +24,7 @@ from typing import Any
 from abuse_clock import step_clock
 from abuse_play import ABUSE, AbuseError, Play
 from abuse_scenarios import SCENARIOS
-from machine import machine
+from machine import first, machine
 from report import say, table
 from servers import find_workq
 
@@ -62,7 +62,7 @@ def report(rows: list[dict[str, Any]], steps: list[str], args: argparse.Namespac
         f"{args.rate:g} cycles (add, lease, complete) a second each, {args.seconds:g} s. "
         f"Server on core {args.server_core}, good client and abusers on core {args.load_core}, "
         f"abusers held to {args.cpu:.0%} of it. Server at nice {args.nice}, good client "
-        + ("before all others (SCHED_FIFO)." if os.geteuid() == 0 else "at the usual priority.")
+        + ("before all others (SCHED_FIFO)." if first() else "at the usual priority.")
     )
     parts = [setting]
     if lines:

@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from abuse_scenarios import MIB, Client, Scenario
-from machine import HERE, busy, cpu_of, free_port, memory_of
+from machine import HERE, busy, cpu_of, first, free_port, memory_of
 
 #: The good client and the bad ones.
 ABUSE = HERE / "build" / "abuse"
-
-#: Before everybody else on a core, at once (root only).
-FIRST = ["chrt", "--fifo", "1"]
 
 #: How long a crowd is left alone before anything is measured.
 SETTLE_S = 1.0
@@ -93,12 +90,10 @@ class Play:
         self.args = args
 
     def connected(self, port: int) -> subprocess.Popen[str]:
-        """The good client, connected, and ready to begin. It shares its core with the abusers, for
-        which it must not wait: nothing would be learnt of the server."""
+        """The good client, connected, and ready to begin."""
         args = self.args
-        priority = FIRST if os.geteuid() == 0 else []
         process = abuse(
-            args.load_core, priority, "good", "--port", str(port), "-c", str(args.connections),
+            args.load_core, first(), "good", "--port", str(port), "-c", str(args.connections),
             "--rate", str(args.rate), "--seconds", str(args.seconds), "--hold",
         )  # fmt: skip
         ready(process, 10)

@@ -192,9 +192,14 @@ SCENARIOS = {
               ["--rate", "1"])],
     ),
     "dribble-block": Scenario(
-        "1,000 that dribble 100 bytes a second of a megabyte",
+        "200 that dribble 100 bytes a second of a megabyte",
         [Spam(block("add bad00000-0000-4000-8000-@@@@@@@@@@@@ slow 1000 2000", MIB - 9), 200,
               ["--rate", "100"])],
+    ),
+    "dribble-together": Scenario(
+        "the same 200, all in the same moment",
+        [Spam(block("add bad00000-0000-4000-8000-@@@@@@@@@@@@ slow 1000 2000", MIB - 9), 200,
+              ["--rate", "100", "--together"])],
     ),
     "flood": Scenario(
         "flood: 10 connections ping as fast as they can",
@@ -248,7 +253,7 @@ SCENARIOS = {
     "waiters": Scenario(
         "1,000 that wait for 256 queues each, and give up every 100 ms",
         [Spam(("lease " + " ".join(f"w{i}" for i in range(256)) + " 100\r\n").encode(), 1000,
-              ["--rate", "15000"])],
+              ["--rate", "15000", "--together"])],
         memory_mib_max=200,
     ),
     "stop": Scenario(

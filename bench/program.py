@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import HERE
+from machine import HERE, first
 from servers import BenchError
 
 LISTENING = "Listening on "
@@ -122,7 +122,8 @@ class Program:
 
 def load(port: int, core: int, *options: str) -> dict[str, Any]:
     """One run of the load generator; its result."""
-    words = ["taskset", "-c", str(core), str(HERE / "build" / "load"), "--protocol", "workq"]
+    words = ["taskset", "-c", str(core), *first(), str(HERE / "build" / "load")]
+    words += ["--protocol", "workq"]
     run = subprocess.run(
         [*words, "--port", str(port), *options], capture_output=True, text=True, check=False
     )

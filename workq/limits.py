@@ -85,6 +85,9 @@ REQUESTS_PER_SESSION_AND_TURN_MIN = 16
 #: which takes 5 to 13 µs.
 REFUSAL_COST = 4
 
+#: Turns in a row that are for those alone who ask for little: the others have each fifth at least.
+HURRIED_TURNS_MAX = 4
+
 #: How many bytes of a block cost as much as a request: they are copied several times, by the kernel
 #: too. And how many of a wait's names.
 BLOCK_BYTES_LIKE_A_REQUEST = 4096
@@ -107,10 +110,11 @@ CASCADES_PER_TURN_MAX = 1000
 #: unfired. Of all queues together as many as there are deadlines: one does not keep the others.
 HEAD_BURIES_MAX = 10
 
-#: Answers to those who waited, in one turn, in usual requests: a result may be waited for by as
-#: many as there are clients, and as many waits may end at once. Each is a write, so a third of a
-#: millisecond too.
-ANSWERS_PER_TURN_MAX = 50
+#: Answers to those who waited, in one turn, in usual requests, and what one counts beside what it
+#: is about, for it is a write: a result may be waited for by as many as there are clients, and as
+#: many waits may end at once.
+ANSWERS_PER_TURN_MAX = 100
+ANSWER_COST = 1
 
 #: Names of queues that come and go, taken in per turn: more than the requests and deadlines of a
 #: turn can make come and go, or who looks at whole queues would wait for as long as many do.

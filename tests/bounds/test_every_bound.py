@@ -53,7 +53,12 @@ CROSSED_BY = {
     "bounds/test_turns.py::test_so_many_large_chunks_are_read_in_a_turn": (
         "CHUNK_BYTES_LARGE LARGE_CHUNKS_PER_TURN_MAX"
     ),
-    "bounds/test_turns.py::test_so_many_hear_of_a_result_in_a_turn": "ANSWERS_PER_TURN_MAX",
+    "bounds/test_turns.py::test_so_many_hear_of_a_result_in_a_turn": (
+        "ANSWERS_PER_TURN_MAX ANSWER_COST"
+    ),
+    "bounds/test_turns.py::test_those_who_ask_for_much_have_each_fifth_turn_at_least": (
+        "HURRIED_TURNS_MAX"
+    ),
     "bounds/test_turns.py::test_so_many_names_are_taken_in_in_a_turn": "NAMES_PER_TURN_MAX",
     "bounds/test_turns.py::test_a_wait_for_many_queues_is_as_much_work_as_many_requests": (
         "NAMES_LIKE_A_REQUEST"

@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.talk import OK, TIMEOUT, add, complete, job_id, result, told
+from workq.broker.agenda import Agenda
 from workq.limits import (
+    ANSWER_COST,
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
     CHUNK_BYTES_LARGE,
     DEADLINES_PER_TURN_MAX,
     HEAD_BURIES_MAX,
+    HURRIED_TURNS_MAX,
     KNOWN_LINE_BYTES_MAX,
     LARGE_CHUNKS_PER_TURN_MAX,
     NAMES_LIKE_A_REQUEST,
@@ -81,6 +84,37 @@ def test_many_clients_have_so_many_requests_in_a_turn(inside):
         one.expect(OK * 100)
     share = REQUESTS_PER_SESSION_AND_TURN_MIN
     assert most(server, "requests") == parts(REQUESTS_PER_TURN_MAX, share) * share
+
+
+def test_those_who_ask_for_much_have_each_fifth_turn_at_least(inside, monkeypatch):
+    """However many there are who ask for little, and come first for it."""
+    server = inside()
+    greedy, modest = server.peers(20), server.peers(60)
+    with server.standing_still():
+        for one in greedy:
+            one.send("ping\r\n" * 200)
+    for one in greedy:
+        one.expect(OK * 200)
+    hurried = []
+    hurry = Agenda.hurry
+
+    def noted(agenda):
+        hurried.append(hurry(agenda))
+        return hurried[-1]
+
+    monkeypatch.setattr(Agenda, "hurry", noted)
+    with server.standing_still():
+        for one in greedy:
+            one.send("ping\r\n" * 200)
+        for one in modest:
+            one.send("ping\r\n" * 20)
+    for one in modest:
+        one.expect(OK * 20)
+    for one in greedy:
+        one.expect(OK * 200)
+    rows = "".join("x" if one else " " for one in hurried).split()
+    assert max(map(len, rows)) == HURRIED_TURNS_MAX
+    assert len(rows) > 1
 
 
 def test_a_request_refused_for_its_form_counts_more(inside):
@@ -148,7 +182,7 @@ def test_so_many_large_chunks_are_read_in_a_turn(inside, monkeypatch):
 
 def test_so_many_hear_of_a_result_in_a_turn(inside, bounded):
     """The others do in the next ones."""
-    bounded(ANSWERS_PER_TURN_MAX=20)
+    bounded(ANSWERS_PER_TURN_MAX=20 * (1 + ANSWER_COST))
     server = inside()
     (worker, *crowd) = server.peers(51)
     worker.ask(add(1), OK)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.broker.harness import Rig
 from workq.broker.agenda import AHEAD, HEAD_START, Agenda
+from workq.limits import HURRIED_TURNS_MAX
 
 
 def sessions(count):
@@ -77,7 +78,20 @@ def test_a_turn_with_somebody_who_asks_for_little_is_for_those_alone():
     while agenda.ahead:
         assert served(agenda, 1, cost=1) == [little]
         had += 1
-    assert HEAD_START - AHEAD <= had <= HEAD_START
+    assert had == HEAD_START - AHEAD + 1
+
+
+def test_turns_for_those_who_ask_for_little_come_in_no_long_row():
+    """However many there are of them: the others have each fifth turn."""
+    agenda = Agenda()
+    little, *many = sessions(51)
+    agenda.put_off(many)
+    served(agenda, 500, cost=16)
+    agenda.put_off([little])
+    row = [True] * HURRIED_TURNS_MAX + [False]
+    assert [agenda.hurry() for _ in range(15)] == row * 3
+    agenda.next()
+    assert not agenda.hurry()
 
 
 def test_what_costs_much_is_paid_for_by_who_asks():

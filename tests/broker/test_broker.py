@@ -14,6 +14,7 @@ from tests.broker.harness import Rig, add, complete, job_id, result, run, told
 from workq.engine import transitions
 from workq.engine.calendar import NEVER
 from workq.limits import (
+    ANSWER_COST,
     ANSWERS_PER_TURN_MAX,
     BLOCK_BYTES_LIKE_A_REQUEST,
     DEADLINES_PER_TURN_MAX,
@@ -337,16 +338,17 @@ def test_a_turn_fires_so_many_deadlines(kind):
 def test_a_turn_ends_so_many_waits():
     """The others end in the next turns, in the order in which they began."""
     rig = Rig()
-    clients = rig.clients(ANSWERS_PER_TURN_MAX + 200)
+    first = ANSWERS_PER_TURN_MAX // (1 + ANSWER_COST)
+    clients = rig.clients(first + 200)
     for client in clients:
         client.put("lease q 1000\r\n")
     rig.settle()
     rig.now_ms += 1000
     rig.turn()
     ended = [client.take() == "-TIMEOUT\r\n" for client in clients]
-    assert ended == [True] * ANSWERS_PER_TURN_MAX + [False] * 200
+    assert ended == [True] * first + [False] * 200
     rig.settle()
-    assert all(client.take() == "-TIMEOUT\r\n" for client in clients[ANSWERS_PER_TURN_MAX:])
+    assert all(client.take() == "-TIMEOUT\r\n" for client in clients[first:])
     assert rig.gauge("waiting") == 0
 
 

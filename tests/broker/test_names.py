@@ -221,9 +221,12 @@ def test_known_names_are_as_in_the_model(steps):
         names, model = KnownNames(engine, waiting), Model(4)
         for act, number in steps:
             name = b"%d" % number
-            if act == "mention" and name not in model.used:
-                model.rest(name)
-                names.mention(name)
+            if act == "mention":
+                both = [name, b"%d" % ((number + 3) % 10)]
+                for each in both:
+                    if each not in model.used:
+                        model.rest(each)
+                names.mention(both)
             elif act == "use" and name not in model.used:
                 model.use(name)
                 waiting.lines[name] = OrderedDict()

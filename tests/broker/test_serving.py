@@ -4,7 +4,7 @@ import pytest
 
 from tests.broker.harness import Client, Rig, add, complete, job_id, result, run, told
 from workq.engine.engine import Engine
-from workq.limits import ANSWERS_PER_TURN_MAX, BLOCK_BYTES_LIKE_A_REQUEST
+from workq.limits import ANSWER_COST, ANSWERS_PER_TURN_MAX, BLOCK_BYTES_LIKE_A_REQUEST
 
 TIMEOUT = "-TIMEOUT\r\n"
 
@@ -110,11 +110,12 @@ def test_a_result_is_told_to_so_many_in_a_turn_and_nobody_is_forgotten():
     rig = Rig()
     worker, other = rig.clients(2)
     worker.say(add(1))
-    clients = askers(rig, 3 * ANSWERS_PER_TURN_MAX + 50)
+    most = ANSWERS_PER_TURN_MAX // (1 + ANSWER_COST)
+    clients = askers(rig, 3 * most + 20)
     worker.take()
     worker.put(complete(1))
     counts = portions(rig, clients, result(1))
-    assert counts == [ANSWERS_PER_TURN_MAX] * 3 + [50]
+    assert counts == [most] * 3 + [20]
     assert other.ask("ping\r\n") == worker.take() == "+OK\r\n"
     assert rig.gauge("waiting") == 0
     assert rig.broker.next_ms() > rig.now_ms

@@ -80,3 +80,21 @@ def test_it_comes_second_on_a_core_that_it_shares_with_the_loop():
     worker.close()
     assert found == [min(before + NICENESS, 19)]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    first = ThreadWorker(lambda done, failure: done(failure), second=False)
+    first.submit(lambda: found.append(os.getpriority(os.PRIO_PROCESS, 0)), lambda _: None)
+    first.close()
+    assert found[1] == before
+
+
+def test_one_that_may_not_come_second_takes_its_steps_all_the_same(monkeypatch):
+    """A sandbox may refuse it."""
+
+    def refused(_: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "nice", refused)
+    ends: list[Exception | None] = []
+    worker = ThreadWorker(lambda done, failure: done(failure))
+    worker.submit(lambda: None, ends.append)
+    worker.close()
+    assert ends == [None]

@@ -41,6 +41,7 @@ def test_the_table_names_every_field_of_the_engine():
     """Those of the state and those the engine adds, and nothing else."""
     assert sorted(fields.STATE) == slots(Engine)
     assert Engine.__dictoffset__ == 0, "it has fields without slots"
+    assert all(hasattr(Engine(), name) for name in fields.STATE)
 
 
 def test_there_are_three_kinds():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -139,32 +140,54 @@ def test_it_makes_way_for_everybody(stuck):
         assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "1000\n"
 
 
-#: Counts how often a process that steps aside yields while it works for 50 ms of its core.
+#: Counts how often a process that steps aside yields while it works for 50 ms, and how deep it is
+#: in that; others keep the core for longer each time than it works.
 _YIELDS = """
-import os, time
+import ctypes, os, sys, time
 from workq.recovery import compactor
-yields = []
-os.sched_yield = lambda: yields.append(time.process_time())
+sleep = ctypes.CDLL(None).usleep
+depths = []
+def away():
+    depth, frame = 0, sys._getframe()
+    while frame := frame.f_back:
+        depth += frame.f_code.co_name == "_yield"
+    depths.append(depth)
+    sleep(3 * compactor.YIELD_US)
+os.sched_yield = away
 compactor.step_aside()
-while time.process_time() < 0.05 or len(yields) < 3:
+while time.process_time() < 0.05:
     pass
-print(len(yields))
+print(len(depths), max(depths), flush=True)
 os._exit(0)
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has slices")
 def test_it_yields_again_and_again_while_it_works():
-    """A core it shares is the server's again after a fraction of a millisecond, not of a tick."""
+    """A core it shares is the server's again after a fraction of a millisecond, not of a tick; and
+    it goes on however long it is away."""
     command = [sys.executable, "-P", "-c", _YIELDS]
     found = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
-    assert int(found.stdout) >= 3
+    yields, depth = map(int, found.stdout.split())
+    assert yields >= 50
+    assert depth == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has slices")
+def test_it_asks_for_little_at_a_time(stuck):
+    """The system says so, where it tells of slices at all."""
+    with running(__version__, stuck, 2, 5) as process:
+        begun(process, stuck)
+        told = Path(f"/proc/{process.pid}/sched")
+        slices = re.findall(r"se\.slice +: +(\d+)", told.read_text() if told.exists() else "")
+    assert slices in ([str(compactor.SLICE_NS)], [])
 
 
 def test_nothing_is_left_that_could_end_it_when_it_is_done(life, path):
     """The signal by which it yields would, once Python does not hear it any more."""
-    ticking = "assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)"
     code = "import signal, sys\nfrom workq.recovery import compactor\n"
-    code += f"status = compactor.main(sys.argv[1:])\n{ticking}\nsys.exit(status)"
+    code += "status = compactor.main(sys.argv[1:])\n"
+    code += "assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)\nsys.exit(status)"
     words = [sys.executable, "-P", "-c", code, __version__, path, life.number, life.position]
     with subprocess.Popen(
         [str(word) for word in words], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True

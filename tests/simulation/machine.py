@@ -313,7 +313,7 @@ def installed(
         (ring, "collect_young", lambda: None),
         (ring, "COMMANDS", commands),
         (storage, "RealDisk", lambda path, make=False: machine.disk),
-        (storage, "ThreadWorker", lambda call: Worker(machine, call)),
+        (storage, "ThreadWorker", lambda call, second=True: Worker(machine, call)),
         (storage, "os", FakeOs(machine)),
         (storage, "time", machine),
         (compaction, "Child", child),

@@ -21,6 +21,7 @@ from typing import Final
 
 from workq.broker.session import Session
 from workq.limits import (
+    HURRIED_TURNS_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MAX,
     REQUESTS_PER_SESSION_AND_TURN_MIN,
 )
@@ -51,11 +52,20 @@ class Agenda:
         self.spoken: list[Session] = []
         self.now = 0
         self._numbers = 0
+        self._hurried = 0  # turns in a row
 
     @property
     def busy(self) -> bool:
         """Whether there is anybody to be served."""
         return bool(self.fresh or self.late)
+
+    def hurry(self) -> bool:
+        """Whether a turn that begins is for those alone who are ahead. Not many in a row are: each
+        costs as much as some requests, and a crowd of those who ask for little is much."""
+        self._hurried = self._hurried + 1 if self.ahead else 0
+        if self._hurried > HURRIED_TURNS_MAX:
+            self._hurried = 0
+        return self._hurried > 0
 
     @property
     def ahead(self) -> bool:

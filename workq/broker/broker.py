@@ -239,8 +239,8 @@ class Broker:
         )
         if agenda.late:
             agenda.put_off(fresh)
-            hurried = agenda.ahead
-            while left > 0 and agenda.late and (agenda.ahead or not hurried):
+            hurried = agenda.hurry()
+            while left > 0 and agenda.late and (not hurried or agenda.ahead):
                 session = agenda.next()
                 cost = self._serve(session) or 1
                 session.tag += cost

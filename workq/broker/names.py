@@ -8,6 +8,7 @@ shows them, and no more, so that names leased at random do not grow memory.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from sortedcontainers import SortedList
 
@@ -47,11 +48,17 @@ class KnownNames:
         self.catch_up()
         return len(self._order)
 
-    def mention(self, name: bytes) -> None:
-        """Remember a name, as an accepted command named it."""
-        if name not in self._engine.queues and name not in self._waiting.lines:
-            self._mentioned[name] = None
-            self._mentioned.move_to_end(name)
+    def mention(self, names: Iterable[bytes]) -> None:
+        """Remember names, as an accepted command named them."""
+        mentioned, idle = self._mentioned, self._idle
+        current = not self.pending
+        for name in names:
+            if current and name in idle:  # the usual case: it is asked for again and again
+                idle.move_to_end(name)
+            elif name not in self._engine.queues and name not in self._waiting.lines:
+                mentioned[name] = None
+                mentioned.move_to_end(name)
+                current = False
 
     def listed(self, offset: int, limit: int) -> list[bytes]:
         """The known names in byte order, `limit` from `offset` on."""

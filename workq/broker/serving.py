@@ -25,6 +25,7 @@ from workq.engine.engine import Engine
 from workq.engine.job import GONE, LEASED, Job
 from workq.engine.queue import Queue
 from workq.limits import (
+    ANSWER_COST,
     ANSWERS_PER_TURN_MAX,
     BLOCK_BYTES_LIKE_A_REQUEST,
     CASCADES_PER_TURN_MAX,
@@ -187,7 +188,7 @@ class Serving:
 
     def answer(self, waiter: Waiter, reply: bytes) -> None:
         """Answer a request that has waited; what is behind it can go on."""
-        self._left -= waiter.cost + len(reply) // BLOCK_BYTES_LIKE_A_REQUEST
+        self._left -= waiter.cost + ANSWER_COST + len(reply) // BLOCK_BYTES_LIKE_A_REQUEST
         self._waiting.remove(waiter)
         session = waiter.session
         if waiter.tag is not None:

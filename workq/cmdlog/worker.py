@@ -5,8 +5,7 @@ costs two changes of thread, some 50 µs; what is small is therefore written on 
 
 What a step costs of a core, the system takes at a stretch: to end a segment and make the next one,
 some milliseconds. On a core that it shares with the loop the thread comes second, or whoever waits
-for a reply would wait for that too. Syncs wait for the disk and not for a core: under `always` as
-much is done as if both were equal.
+for a reply would wait for that too; unless every reply waits for the thread, as under `always`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Final, TypeAlias
 
-#: How much nicer the thread is than the loop: a quarter of a core that both want is left to it.
+#: How much nicer than the loop a thread is that comes second: a quarter of a core that both want is
+#: left to it.
 NICENESS: Final = 5
 
 _Done: TypeAlias = Callable[[Exception | None], None]
@@ -30,10 +31,14 @@ class ThreadWorker:
     Args:
         call: has a function called on the loop, with one argument; may be called from any thread
             (`loop.call_soon_threadsafe`).
+        second: whether it comes second on a core that it shares with the loop.
     """
 
-    def __init__(self, call: Callable[[_Done, Exception | None], object]) -> None:
+    def __init__(
+        self, call: Callable[[_Done, Exception | None], object], second: bool = True
+    ) -> None:
         self._call = call
+        self._second = second
         self._steps: SimpleQueue[tuple[Callable[[], None], _Done] | None] = SimpleQueue()
         # No step may keep a process alive that has been told to end: it may wait for a dead disk.
         self._thread = Thread(target=self._run, name="workq-cmdlog", daemon=True)
@@ -49,8 +54,9 @@ class ThreadWorker:
         self._thread.join()
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # elsewhere it would be for the whole process
-            os.nice(NICENESS)
+        if self._second and sys.platform == "linux":  # elsewhere it would be for the whole process
+            with suppress(OSError):  # a sandbox may refuse it
+                os.nice(NICENESS)
         while (item := self._steps.get()) is not None:
             step, done = item
             failure: Exception | None = None

@@ -13,7 +13,7 @@ A command that refuses changes nothing. It knows no session, and time only throu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -60,8 +60,8 @@ class Names(Protocol):
         """How many names are known."""
         ...
 
-    def mention(self, name: bytes) -> None:
-        """Remember a name, as an accepted command named it."""
+    def mention(self, names: Iterable[bytes]) -> None:
+        """Remember names, as an accepted command named them."""
         ...
 
     def listed(self, offset: int, limit: int) -> list[bytes]:

@@ -34,8 +34,7 @@ def execute(desk: Desk, arguments: Arguments) -> Reply:
     if job is None and wait.wait_ms:
         return desk.room.refuses_wait(len(names)) or wait  # its place in line makes a name known
     if job is None or len(names) > 1:  # a single queue with a job is known anyway
-        for name in names:
-            desk.names.mention(name)
+        desk.names.mention(names)
     return replies.TIMEOUT if job is None else desk.hand_out(job, wait)
 
 

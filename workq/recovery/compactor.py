@@ -41,17 +41,18 @@ FAILED: Final = 1
 ALONE: Final = 3
 DAMAGED: Final = 4
 
-#: How much nicer it is than the thread that starts it, which is so too (`workq.cmdlog.worker`):
-#: seven eighths of a core that the server wants are the server's at least. Not the lowest priority:
-#: what that is kept from finishing while it is at work in the file system, the server waits for.
-NICENESS: Final = 4
+#: How much nicer it is than the thread that starts it, which on Linux is so too
+#: (`workq.cmdlog.worker`): seven eighths of a core that the server wants are the server's at least.
+#: Not the lowest priority: what that is kept from finishing while it is at work in the file system,
+#: the server waits for.
+NICENESS: Final = 4 if sys.platform == "linux" else 9
 
 #: How long it works before it lets the server go first.
 YIELD_US: Final = 200
 
 #: For how much it asks at a time (Linux since 6.12): who yields gives up the rest of its slice, and
 #: with the usual one it would come to nothing.
-_SLICE_NS: Final = 100_000
+SLICE_NS: Final = 100_000
 
 #: The number of `sched_setattr`, for which Python has no function, by machine.
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
@@ -77,21 +78,36 @@ def main(arguments: Sequence[str]) -> int:
     step_aside()
     try:
         return _run(arguments)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)  # while Python ends, nobody hears the signal
+    finally:  # while Python ends, nobody would hear the signal
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def step_aside() -> None:
     """Let this process work in short pieces, of whatever core others do not want."""
-    os.nice(NICENESS)
-    with suppress(AttributeError, KeyError, OSError):  # it is well without
-        number = _SCHED_SETATTR[os.uname().machine]
-        nice = os.getpriority(os.PRIO_PROCESS, 0)
-        # Size, policy (the usual one), flags, nice, and what other policies need but for the slice.
-        attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_OTHER, 0, nice, 0, _SLICE_NS, 0, 0)
-        ctypes.CDLL(None).syscall(number, 0, attributes, 0)
-    signal.signal(signal.SIGALRM, lambda *_: os.sched_yield())
-    signal.setitimer(signal.ITIMER_REAL, YIELD_US / 1_000_000, YIELD_US / 1_000_000)
+    with suppress(OSError):  # a sandbox may refuse it
+        os.nice(NICENESS)
+    if _ask_for_little():
+        signal.signal(signal.SIGALRM, _yield)
+        _yield()
+
+
+def _yield(*_: object) -> None:
+    """Let others go first, then work for a while. The timer begins anew each time: one that went on
+    might have its signal ready whenever this process comes back, and nothing would be done."""
+    os.sched_yield()
+    signal.setitimer(signal.ITIMER_REAL, YIELD_US / 1_000_000)
+
+
+def _ask_for_little() -> bool:
+    """Ask for little of a core at a time; return whether it is granted."""
+    number = _SCHED_SETATTR.get(os.uname().machine) if sys.platform == "linux" else None
+    if number is None:
+        return False
+    policy, nice = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+    # Size, policy, flags, nice, and what other policies need, but for the slice.
+    attributes = struct.pack("=IIQiIQQQ", 48, policy, 0, nice, 0, SLICE_NS, 0, 0)
+    return ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0  # type: ignore[no-any-return]
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ from workq.server.clock import Clock
 from workq.server.compaction import Compaction
 from workq.server.notify import Notifier
 from workq.server.settings import Settings
-from workq.server.writer import INTERVAL, Policy
+from workq.server.writer import ALWAYS, INTERVAL, Policy
 
 _log = logs.get_logger("workq.server")
 
@@ -125,7 +125,8 @@ class DirectoryStorage(Storage):
             DirectoryError: the disk does not let us.
         """
         loop = asyncio.get_running_loop()
-        self._worker = worker = ThreadWorker(loop.call_soon_threadsafe)
+        second = self.policy.name != ALWAYS
+        self._worker = worker = ThreadWorker(loop.call_soon_threadsafe, second)
         try:
             log = DirectoryLog(
                 self._disk,
