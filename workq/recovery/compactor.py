@@ -76,42 +76,6 @@ def main(arguments: Sequence[str]) -> int:
         why.
     """
     step_aside()
-    try:
-        return _run(arguments)
-    finally:  # while Python ends, nobody would hear the signal
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def step_aside() -> None:
-    """Let this process work in short pieces, of whatever core others do not want."""
-    with suppress(OSError):  # a sandbox may refuse it
-        os.nice(NICENESS)
-    if _ask_for_little():
-        signal.signal(signal.SIGALRM, _yield)
-        _yield()
-
-
-def _yield(*_: object) -> None:
-    """Let others go first, then work for a while. The timer begins anew each time: one that went on
-    might have its signal ready whenever this process comes back, and nothing would be done."""
-    os.sched_yield()
-    signal.setitimer(signal.ITIMER_REAL, YIELD_US / 1_000_000)
-
-
-def _ask_for_little() -> bool:
-    """Ask for little of a core at a time; return whether it is granted."""
-    number = _SCHED_SETATTR.get(os.uname().machine) if sys.platform == "linux" else None
-    if number is None:
-        return False
-    policy, nice = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
-    # Size, policy, flags, nice, and what other policies need, but for the slice.
-    attributes = struct.pack("=IIQiIQQQ", 48, policy, 0, nice, 0, SLICE_NS, 0, 0)
-    return ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0  # type: ignore[no-any-return]
-
-
-def _run(arguments: Sequence[str]) -> int:
-    """Compact, in this process; see `main`."""
     with suppress(AttributeError, OSError):  # only Linux has this
         ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_ENDS, signal.SIGKILL)
     threading.Thread(target=_end_with_server, daemon=True).start()
@@ -138,6 +102,31 @@ def _run(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _refuse(f"{path}: {error.strerror} (errno {error.errno})")
     return DONE
+
+
+def step_aside() -> None:
+    """Let this process work in short pieces, of whatever core others do not want."""
+    with suppress(OSError):  # a sandbox may refuse it
+        os.nice(NICENESS)
+    if _ask_for_little():
+        # Not Python's `signal`: what that calls waits for the end of what is written in C, and to
+        # hash or pack a part takes a millisecond. `sched_yield` pays no heed to its argument. If
+        # the next signal is there when it comes back, it yields again; beside a process that never
+        # rests that costs half of what could be done, and no more (decision 7).
+        system = ctypes.CDLL(None)
+        system.signal(int(signal.SIGALRM), ctypes.cast(system.sched_yield, ctypes.c_void_p))
+        signal.setitimer(signal.ITIMER_REAL, YIELD_US / 1_000_000, YIELD_US / 1_000_000)
+
+
+def _ask_for_little() -> bool:
+    """Ask for little of a core at a time; return whether it is granted."""
+    number = _SCHED_SETATTR.get(os.uname().machine) if sys.platform == "linux" else None
+    if number is None:
+        return False
+    policy, nice = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+    # Size, policy, flags, nice, and what other policies need, but for the slice.
+    attributes = struct.pack("=IIQiIQQQ", 48, policy, 0, nice, 0, SLICE_NS, 0, 0)
+    return ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0  # type: ignore[no-any-return]
 
 
 def _refuse(problem: str, status: int = FAILED) -> int:
