@@ -52,7 +52,7 @@ IMPURE_MODULES = {
 #: The modules of these rooms that touch the world for the others, and with what.
 HANDS = {
     "workq.cmdlog.files": {"fcntl", "os"},
-    "workq.cmdlog.worker": {"queue", "threading"},
+    "workq.cmdlog.worker": {"os", "queue", "sys", "threading"},
 }
 
 #: What they may not call by its bare name.

@@ -155,7 +155,6 @@ print(bool(caught >> (signal.SIGALRM - 1) & 1))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has slices")
 def test_it_lets_others_go_first_again_and_again_while_it_works():
     """After a fraction of a millisecond, not of a tick; and wherever it is: it is not for Python to
     hear of. What hears of it does no harm, as long as it works nor when it ends."""
@@ -166,7 +165,6 @@ def test_it_lets_others_go_first_again_and_again_while_it_works():
     assert (heard, caught) == ("SIG_DFL", "True")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has slices")
 def test_it_asks_for_little_at_a_time(stuck):
     """The system says so, where it tells of slices at all."""
     with running(__version__, stuck, 2, 5) as process:

@@ -380,10 +380,8 @@ class Broker:
                 tag = None
             if engine.changed or engine.woken:
                 self._serving.settle()
-            if reader.empty and not session.eof:
-                break  # `next` would say so too, and later
-            if session.careful and (session.ending or session.waiter is not None):
-                break
+            if (reader.empty and not session.eof) or session.ending or session.waiter is not None:
+                break  # when all is read, `next` would say so too, and later
         self._requests += requests
         return self._share - left
 
