@@ -359,7 +359,7 @@ def test_leases_that_nobody_got_are_undone_before_the_log_is_closed():
 def test_only_a_process_of_its_own_is_looked_after(monkeypatch, guest):
     """A guest frees no memory of others, and tries no descriptors."""
     touched = []
-    monkeypatch.setattr(ring, "collect_young", lambda: touched.append("memory"))
+    monkeypatch.setattr(ring, "collect_young", lambda _: touched.append("memory"))
     monkeypatch.setattr(ring, "descriptors_left", lambda: touched.append("descriptors"))
 
     async def live():

@@ -310,7 +310,7 @@ def installed(
         (clock, "time", machine),
         (ring, "resident_bytes", lambda: 0),
         (ring, "descriptors_left", lambda: True),
-        (ring, "collect_young", lambda: None),
+        (ring, "collect_young", lambda changes: False),
         (ring, "COMMANDS", commands),
         (storage, "RealDisk", lambda path, make=False: machine.disk),
         (storage, "ThreadWorker", lambda call, second=True: Worker(machine, call)),

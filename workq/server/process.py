@@ -48,8 +48,17 @@ def take_over_collection() -> None:
     gc.freeze()
 
 
-def collect_young() -> None:
-    """Look through what was made since the last time, if it is much, and never again after."""
-    if gc.get_count()[0] >= YOUNG_OBJECTS_MAX:
-        gc.collect(1)
-        gc.freeze()
+def collect_young(changes: int) -> bool:
+    """Look through what was made since the last time, if it may be much, and never again after;
+    return whether that was done.
+
+    Args:
+        changes: how many there were since the last time. Each leaves two objects at the most. The
+            collector's own count does not tell alone: what goes meanwhile is taken from it, and
+            while as many jobs go as come it stays where it is.
+    """
+    if 2 * changes < YOUNG_OBJECTS_MAX and gc.get_count()[0] < YOUNG_OBJECTS_MAX:
+        return False
+    gc.collect(1)
+    gc.freeze()
+    return True

@@ -79,6 +79,7 @@ class Ring:
         self._started_ms = self._begun_ms + self.clock.offset_ms
         self._draining = False
         self._closing = False
+        self._changes = 0  # since the collector came last
         self._long_turns = 0
         self._longest_turn_ns = 0
         self._watch = Watch()
@@ -193,7 +194,9 @@ class Ring:
         if self._draining and broker.drained:
             self.drained.set()
         if not self._guest:
-            collect_young()
+            self._changes += len(commit)
+            if collect_young(self._changes):
+                self._changes = 0
         took_ns = self.clock.now_ns() - start_ns
         if took_ns > self._longest_turn_ns:
             self._longest_turn_ns = took_ns
