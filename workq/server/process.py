@@ -53,11 +53,11 @@ def collect_young(changes: int) -> bool:
     return whether that was done.
 
     Args:
-        changes: how many there were since the last time. Each leaves two objects at the most. The
-            collector's own count does not tell alone: what goes meanwhile is taken from it, and
-            while as many jobs go as come it stays where it is.
+        changes: how many there were since the last time. Each leaves an object at the most: a job,
+            a lease. The collector's own count does not tell alone: what goes meanwhile is taken
+            from it, and while as many jobs go as come it stays where it is.
     """
-    if 2 * changes < YOUNG_OBJECTS_MAX and gc.get_count()[0] < YOUNG_OBJECTS_MAX:
+    if changes < YOUNG_OBJECTS_MAX and gc.get_count()[0] < YOUNG_OBJECTS_MAX:
         return False
     gc.collect(1)
     gc.freeze()
