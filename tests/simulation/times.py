@@ -97,8 +97,9 @@ class Times:
         if self._base_ms is not None:  # what the log itself has written may be later
             self._last_ms = max(self._last_ms, self._base_ms + self._world.now_us // 1000 + 1)
             self._base_before_ms = self._base_ms
-        self._gone_us = wrote_until_us
-        self._kept_all = True
+            # One that had no turn has kept nothing, nor looked at the clock.
+            self._gone_us = wrote_until_us
+            self._kept_all = True
 
     def lost(self) -> None:
         """The next start may find less than was written."""
