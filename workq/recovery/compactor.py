@@ -4,8 +4,8 @@
 (`workq.server.compaction`) and by nobody else. It is a fresh process that the system is to end
 first when memory runs out. It writes nothing but the `.tmp` of a snapshot.
 
-Where it has to share a core with its server, it takes a twelfth of it, a fifth of a millisecond at
-a time. A low priority alone would leave it as much, but some milliseconds at once, until the system
+Where it has to share a core with its server, it takes less than a tenth of it, a fifth of a millisecond
+at a time. A low priority alone would leave it more, but some milliseconds at once, until the system
 looks again, for which every client would wait. So a timer has it yield (decision 7).
 
 It lives no longer than its server: its standard input is a pipe that nobody else has, on which
@@ -111,8 +111,8 @@ def step_aside() -> None:
     if _ask_for_little():
         # Not Python's `signal`: what that calls waits for the end of what is written in C, and to
         # hash or pack a part takes a millisecond. `sched_yield` pays no heed to its argument. If
-        # the next signal is there when it comes back, it yields again; beside a process that never
-        # rests that costs half of what could be done, and no more (decision 7).
+        # the next signal is there when it comes back, it yields again: beside a process that never
+        # rests it did a little less than half of what it would have without (decision 7).
         system = ctypes.CDLL(None)
         system.signal(int(signal.SIGALRM), ctypes.cast(system.sched_yield, ctypes.c_void_p))
         signal.setitimer(signal.ITIMER_REAL, YIELD_US / 1_000_000, YIELD_US / 1_000_000)
