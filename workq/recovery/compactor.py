@@ -4,9 +4,10 @@
 (`workq.server.compaction`) and by nobody else. It is a fresh process that the system is to end
 first when memory runs out. It writes nothing but the `.tmp` of a snapshot.
 
-Where it has to share a core with its server, it takes less than a tenth of it, a fifth of a millisecond
-at a time. A low priority alone would leave it more, but some milliseconds at once, until the system
-looks again, for which every client would wait. So a timer has it yield (decision 7).
+Where it has to share a core with its server, it takes less than a tenth of it, a fifth of a
+millisecond at a time. A low priority alone would leave it more, but some milliseconds at once,
+until the system looks again, for which every client would wait. So a timer has it yield (decision
+7).
 
 It lives no longer than its server: its standard input is a pipe that nobody else has, on which
 nothing ever comes but the end; and where the system can, it kills it, for a process that stands
